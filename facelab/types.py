@@ -1,0 +1,16 @@
+"""Names for the tensors that cross a module's border, with their shapes.
+
+`Image` is (batch, 3, height, width), float32, RGB, [-1, 1]: the only image layout inside facelab.
+`images.py` alone converts from and to anything else. Coordinates are (x, y) in pixels; the centre
+of the top left pixel is (0, 0).
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+Image = Float[Tensor, "batch 3 height width"]
+Embedding = Float[Tensor, "batch features"]
+Latent = Float[Tensor, "batch latents"]
+Landmarks = Float[Tensor, "batch points 2"]
+Boxes = Float[Tensor, "batch 4"]
+Similarity = Float[Tensor, "batch 2 3"]
