@@ -3,6 +3,9 @@
 `Image` is (batch, 3, height, width), float32, RGB, [-1, 1]: the only image layout inside facelab.
 `images.py` alone converts from and to anything else. Coordinates are (x, y) in pixels; the centre
 of the top left pixel is (0, 0).
+
+A name in a shape stands for one number within a call: two `Image` arguments must have the same
+batch, height and width. Where they may differ, a function spells its own shape out.
 """
 
 from jaxtyping import Float

@@ -1,0 +1,71 @@
+# Every verb a person needs. `make` alone lists them.
+# A step prints one line with its time when it ends; its whole output is in runs/logs/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help book test install lab assets bench lint format lock sync clean
+
+# The first Python on this machine that the book supports; `make PYTHON=/path/to/python` overrides.
+SUPPORTED := import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOGS := runs/logs
+STAMP = $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+# $(call step,name,command): run quietly, log to runs/logs/name.log, print a line with the time.
+define step
+	@mkdir -p $(LOGS); start=$$(date +%s); status=0; \
+	( $(2) ) > $(LOGS)/$(1).log 2>&1 || status=$$?; \
+	if [ $$status -ne 0 ]; then \
+		echo "$(1): failed (exit $$status) after $$(( $$(date +%s) - start )) s; the end of $(LOGS)/$(1).log:" >&2; \
+		tail -n 30 $(LOGS)/$(1).log >&2; exit $$status; fi; \
+	echo "$(1): done in $$(( $$(date +%s) - start )) s"
+endef
+
+help: ## list the verbs
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: install assets ## set up, execute every chapter at `quick`, render HTML to _build/html
+	@$(BIN)/facelab book run --profile quick
+	@$(BIN)/facelab book render
+
+test: install assets ## set up, then unit tests, every chapter at `smoke`, nbval on the stored outputs
+	@$(BIN)/facelab book check
+	@$(BIN)/python -m pytest -q
+
+install: $(STAMP) ## create .venv and install the locked packages
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or call make PYTHON=/path/to/python" >&2; exit 2; }
+	$(call step,venv,$(PYTHON) -m venv $(VENV))
+	$(call step,packages,$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock)
+	$(call step,facelab,$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .)
+	@rm -f $(VENV)/.installed-*; touch $(STAMP)
+
+assets: install ## fetch and verify weights, photographs and scripts
+	@start=$$(date +%s); $(BIN)/facelab assets fetch > /dev/null; echo "assets: done in $$(( $$(date +%s) - start )) s"
+
+lab: install assets ## open JupyterLab on the chapters
+	$(BIN)/jupyter lab chapters
+
+bench: install assets ## measure speed side by side; records go to runs/bench
+	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+lint: install ## check style, imports and the book's sources
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/facelab book check
+
+format: install ## apply the style
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+sync: install ## bring chapters/*.ipynb and environment.yml in step with their sources
+	@$(BIN)/facelab book sync
+
+lock: install ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-header --output-file requirements.lock
+
+clean: ## remove what was built; the environment and the assets stay
+	rm -rf _build runs

@@ -1,0 +1,5 @@
+"""`python -m facelab` is the command `facelab`."""
+
+from facelab.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Generators of faces, all behind one interface: `facelab.generators.generator.Generator`."""
