@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test install lab assets bench lint format lock sync clean
+.PHONY: help book test install lab assets bench fresh lint format lock sync clean
 
 # The first Python on this machine that the book supports; `make PYTHON=/path/to/python` overrides.
 SUPPORTED := import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -25,16 +25,23 @@ define step
 	echo "$(1): done in $$(( $$(date +%s) - start )) s"
 endef
 
+# $(call timed,name,command): the same for a command that reports its own progress.
+define timed
+	@start=$$(date +%s); status=0; $(2) || status=$$?; \
+	if [ $$status -ne 0 ]; then echo "$(1): failed (exit $$status)" >&2; exit $$status; fi; \
+	echo "$(1): done in $$(( $$(date +%s) - start )) s"
+endef
+
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: install assets ## set up, execute every chapter at `quick`, render HTML to _build/html
-	@$(BIN)/facelab book run --profile quick
-	@$(BIN)/facelab book render
+	$(call timed,chapters,$(BIN)/facelab book run --profile quick)
+	$(call timed,pages,$(BIN)/facelab book render)
 
 test: install assets ## set up, then unit tests, every chapter at `smoke`, nbval on the stored outputs
-	@$(BIN)/facelab book check
-	@$(BIN)/python -m pytest -q
+	$(call timed,check,$(BIN)/facelab book check)
+	$(call timed,tests,$(BIN)/python -m pytest -q)
 
 install: $(STAMP) ## create .venv and install the locked packages
 
@@ -46,13 +53,16 @@ $(STAMP): requirements.lock pyproject.toml
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
 assets: install ## fetch and verify weights, photographs and scripts
-	@start=$$(date +%s); $(BIN)/facelab assets fetch > /dev/null; echo "assets: done in $$(( $$(date +%s) - start )) s"
+	$(call timed,assets,$(BIN)/facelab assets fetch > /dev/null)
 
 lab: install assets ## open JupyterLab on the chapters
 	$(BIN)/jupyter lab chapters
 
 bench: install assets ## measure speed side by side; records go to runs/bench
-	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+	@for file in $(filter-out %/fresh_clone.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file; done
+
+fresh: install ## time `make book` and `make test` in a fresh clone with empty caches, for the README
+	@$(BIN)/python benchmarks/fresh_clone.py && $(BIN)/facelab book sync
 
 lint: install ## check style, imports and the book's sources
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/facelab book check

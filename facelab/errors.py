@@ -43,6 +43,6 @@ class BookError(UserError):
 
 
 def by_name(name: str) -> type[UserError] | None:
-    """Return the `UserError` class called `name`, or None: how a runner reads a notebook's error."""
+    """Return the `UserError` class called `name`, or None: so a runner reads a notebook's error."""
     found = globals().get(name)
     return found if isinstance(found, type) and issubclass(found, UserError) else None

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab import images as pictures
-from facelab.types import Boxes, Image, Landmarks
+from facelab.types import Boxes, Image, Landmarks, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def face_sheet(images: Image, columns: int, width_in: float = 7.2) -> "Figure":
     return figure
 
 
-def image_row(images: Sequence[Image], titles: Sequence[str], height_in: float = 2.2) -> "Figure":
+def image_row(images: Sequence[Picture], titles: Sequence[str], height_in: float = 2.2) -> "Figure":
     """Draw images of any sizes, each of shape (1, 3, height, width), side by side with titles."""
     ratios = [image.shape[3] / image.shape[2] for image in images]
     figure = new_figure(height_in * sum(ratios) + 0.1 * len(images), height_in + 0.3)
@@ -113,7 +113,7 @@ def distance_matrix(
 
     figure = new_figure(width_in, width_in * 0.86)
     axes = figure.add_subplot()
-    drawn = axes.imshow(distances.cpu(), cmap="viridis_r", vmin=0)
+    drawn = axes.imshow(distances.detach().cpu().numpy(), cmap="viridis_r", vmin=0)
     middle = float(distances.max()) / 2
     for row, values in enumerate(distances.tolist()):
         for column, value in enumerate(values):
@@ -130,7 +130,7 @@ def distance_matrix(
 
 
 def histograms(
-    values: Sequence[Float[Tensor, " samples"]],
+    values: Sequence[Float[Tensor, " _"]],
     labels: Sequence[str],
     *,
     threshold: float | None = None,
@@ -143,7 +143,7 @@ def histograms(
     high = max(float(sample.max()) for sample in values)
     edges = [low + (high - low) * step / 40 for step in range(41)]
     for sample, label, colour in zip(values, labels, COLOURS, strict=False):
-        axes.hist(sample.cpu(), bins=edges, density=True, alpha=0.6, color=colour, label=label)
+        axes.hist(sample.detach().cpu().numpy(), bins=edges, density=True, alpha=0.6, color=colour, label=label)
     if threshold is not None:
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.2f}")
     axes.set_xlabel(axis)

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facelab.errors import ImageError
-from facelab.types import Image
+from facelab.types import Image, Picture
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 # 12,000 x 12,000: above it a file is either a mistake or a decompression bomb.
 MAXIMUM_PIXELS = 144_000_000
 
-# One image whose sides differ from those of the batch that it is made of.
-Sheet = Float[Tensor, "1 3 sheet_height sheet_width"]
 
-
-def load_image(path: str | os.PathLike) -> Image:
+def load_image(path: str | os.PathLike) -> Picture:
     """Read a picture file the way a viewer shows it.
 
     EXIF rotation is applied, transparency is laid on white, grey becomes three equal channels, and
@@ -153,7 +150,7 @@ def _parent(path: Path) -> Path:
     return path.parent
 
 
-def grid(images: Image, columns: int, gap: int = 2) -> Sheet:
+def grid(images: Image, columns: int, gap: int = 2) -> Picture:
     """Lay a batch out as one picture, row by row, on white with `gap` pixels between.
 
     Returns shape (1, 3, rows (height + gap) - gap, columns (width + gap) - gap).

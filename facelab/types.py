@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Image = Float[Tensor, "batch 3 height width"]
+Picture = Float[Tensor, "1 3 _ _"]  # one image; its size has nothing to do with any other
 Embedding = Float[Tensor, "batch features"]
 Latent = Float[Tensor, "batch latents"]
 Landmarks = Float[Tensor, "batch points 2"]

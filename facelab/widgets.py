@@ -1,0 +1,58 @@
+"""Things to move in a chapter: ipywidgets on top of generators and methods.
+
+A widget needs a running kernel. The rendered book leaves widgets out, so a chapter draws still
+frames of what a widget would show beside it.
+"""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from facelab import images as pictures
+from facelab.generators.generator import Generator
+from facelab.types import Image, Latent
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+
+def walk(
+    generator: Generator,
+    latent: Latent,
+    path: Callable[[Tensor, Tensor, float], Tensor],
+    side_px: int = 256,
+) -> "ipywidgets.VBox":
+    """Offer a slider that walks between two rows of `latent` along `path(a, b, t)`, 0 <= t <= 1.
+
+    The picture is the generator's face at that place, enlarged to `side_px`.
+    """
+    import ipywidgets
+
+    last = len(latent) - 1
+    start = ipywidgets.BoundedIntText(0, min=0, max=last, description="from face")
+    end = ipywidgets.BoundedIntText(min(1, last), min=0, max=last, description="to face")
+    share = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.02, description="t")
+    view = ipywidgets.Image(format="png", width=side_px, height=side_px)
+    view.add_class("facelab-walk")
+
+    def draw(*_: object) -> None:
+        point = path(latent[start.value], latent[end.value], share.value)
+        with torch.no_grad():
+            view.value = png(generator(point[None]))
+
+    for control in (start, end, share):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox([start, end]), share, view])
+
+
+def png(image: Image) -> bytes:
+    """Return one image, shape (1, 3, height, width), as the bytes of a PNG file."""
+    import PIL.Image
+
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pictures.to_uint8(image)[0].numpy()).save(stream, format="png")
+    return stream.getvalue()

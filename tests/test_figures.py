@@ -1,0 +1,85 @@
+import base64
+
+import pytest
+import torch
+
+from facelab import figures
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What `show` displays: (data, metadata) pairs."""
+    calls = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, raw, metadata: calls.append((data, metadata))
+    )
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("photograph", "mime", "magic"),
+    [(False, "image/png", b"\x89PNG"), (True, "image/jpeg", b"\xff\xd8\xff")],
+)
+def test_show_stores_the_picture_and_its_alt_text(shown, photograph, mime, magic):
+    figure = figures.new_figure(1, 1)
+    figures.show(figure, "an empty figure", photograph=photograph)
+    ((data, metadata),) = shown
+    assert base64.b64decode(data[mime]).startswith(magic)
+    assert metadata == {mime: {"alt": "an empty figure"}}
+    assert data["text/plain"] == "an empty figure"
+
+
+def test_a_figure_without_a_description_is_refused():
+    with pytest.raises(ValueError, match="alt text"):
+        figures.show(figures.new_figure(1, 1), "figure 1")
+
+
+def test_face_sheet_shows_every_pixel_once():
+    faces = torch.linspace(-1, 1, 6).view(6, 1, 1, 1).expand(6, 3, 8, 8)
+    (axes,) = figures.face_sheet(faces, columns=3).axes
+    assert axes.images[0].get_array().shape == (18, 28, 3)
+
+
+def test_image_row_takes_images_of_different_sizes_and_one_title_each():
+    images = [torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 30, 15)]
+    figure = figures.image_row(images, ["a", "b"])
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        figures.image_row(images, ["a"])
+
+
+def test_detections_draws_boxes_and_points_where_they_are():
+    boxes = torch.tensor([[2.0, 3.0, 12.0, 18.0]])
+    landmarks = torch.arange(10.0).view(1, 5, 2)
+    (axes,) = figures.detections(torch.zeros(1, 3, 20, 30), boxes, landmarks, ["p = 1"]).axes
+    (box,) = axes.patches
+    assert (box.get_xy(), box.get_width(), box.get_height()) == ((2, 3), 10, 15)
+    assert [line.get_xydata().tolist() for line in axes.lines] == [
+        [[x, x + 1]] for x in (0.0, 2.0, 4.0, 6.0, 8.0)
+    ]
+
+
+def test_distance_matrix_frames_the_pairs_below_the_threshold():
+    distances = torch.tensor([[0.0, 0.2, 0.9], [0.2, 0.0, 0.8], [0.9, 0.8, 0.0]])
+    axes = figures.distance_matrix(distances, ["a", "b", "c"], threshold=0.36).axes[0]
+    framed = {(round(patch.get_x() + 0.48), round(patch.get_y() + 0.48)) for patch in axes.patches}
+    assert framed == {(0, 1), (1, 0)}
+    assert [text.get_text() for text in axes.texts][:3] == ["0.00", "0.20", "0.90"]
+
+
+def test_histograms_have_area_one_and_a_threshold():
+    samples = [torch.linspace(0, 1, 50), torch.linspace(1, 2, 30)]
+    (axes,) = figures.histograms(samples, ["same", "other"], threshold=0.9).axes
+    area = sum(bar.get_width() * bar.get_height() for bar in axes.patches)
+    assert area == pytest.approx(2, rel=1e-3)
+    assert axes.lines[0].get_xdata()[0] == 0.9
+
+
+def test_curves_have_their_points_and_references():
+    figure = figures.curves(
+        [0, 1], {"line": [3, 4]}, x_axis="x", y_axis="y", references={"limit": 2.0}
+    )
+    (axes,) = figure.axes
+    assert axes.lines[0].get_xydata().tolist() == [[0, 3], [1, 4]]
+    assert axes.lines[1].get_ydata()[0] == 2
+    assert [text.get_text() for text in axes.get_legend().texts] == ["line", "limit"]

@@ -1,0 +1,38 @@
+import io
+
+import numpy as np
+import PIL.Image
+import torch
+
+from facelab import images, widgets
+from facelab.generators.dcgan import DCGAN
+
+
+def _straight(a, b, t):
+    return (1 - t) * a + t * b
+
+
+def _levels(view):
+    return np.asarray(PIL.Image.open(io.BytesIO(view.value)))
+
+
+def test_the_slider_changes_the_picture_and_its_ends_are_the_two_faces(random):
+    generator = DCGAN(latents=8, width=4).eval().requires_grad_(False)
+    latent = generator.sample_latent(3, random)
+    box = widgets.walk(generator, latent, _straight)
+    (start, end), share, view = box.children[0].children, box.children[1], box.children[2]
+    halfway = _levels(view)
+    end.value = 2
+    for place, face in [(0.0, 0), (1.0, 2)]:
+        share.value = place
+        expected = images.to_uint8(generator(latent[face][None]))[0].numpy()
+        assert (_levels(view) == expected).all()
+    assert start.max == end.max == 2
+    assert halfway.shape == (64, 64, 3)
+    assert (halfway != _levels(view)).any()
+
+
+def test_png_keeps_the_levels(random):
+    levels = torch.randint(0, 256, (6, 4, 3), generator=random, dtype=torch.uint8)
+    data = widgets.png(images.from_uint8(levels))
+    assert (np.asarray(PIL.Image.open(io.BytesIO(data))) == levels.numpy()).all()
