@@ -1,0 +1,1 @@
+"""The book's tooling: manifest, pairs, checks, execution and rendering."""

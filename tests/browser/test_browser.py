@@ -1,0 +1,311 @@
+"""The rendered book in headless Chromium: opened from files, with every other request cut off."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facelab.book import browser
+from facelab.errors import BookError
+
+pytestmark = pytest.mark.browser
+
+TINY_PAGES = ("index", "01_face", "bibliography", "search")
+BUILT = Path(os.environ.get("FACELAB_BOOK") or Path(__file__).parents[2] / "_build" / "html")
+BUILT_PAGES = sorted(path.name for path in BUILT.glob("*.html"))
+
+
+def told(findings):
+    return [str(finding) for finding in findings]
+
+
+# Pages as they should be
+
+
+@pytest.mark.parametrize("name", TINY_PAGES)
+def test_a_page_of_the_tiny_book_is_whole(chromium, tiny_book, name):
+    assert told(browser.check_page(chromium, tiny_book / f"{name}.html")) == []
+
+
+def test_the_tiny_book_has_no_other_pages(tiny_book):
+    assert {path.stem for path in tiny_book.glob("*.html")} == set(TINY_PAGES)
+
+
+@pytest.mark.parametrize("word", ["zygomatic", "latent"])
+def test_search_finds_a_word(chromium, word):
+    assert told(browser.check_search(chromium, word)) == []
+
+
+def test_search_without_a_result_is_told(chromium, monkeypatch):
+    monkeypatch.setattr(browser, "SEARCH_TIMEOUT_MS", 1000)
+    assert told(browser.check_search(chromium, "qqqq")) == [
+        "index.html: search: no result for 'qqqq' (TimeoutError)"
+    ]
+
+
+@pytest.fixture(scope="module")
+def chromium_on_built(launch):
+    """A Chromium that may read the book in _build/html."""
+    with launch(BUILT) as running:
+        yield running
+
+
+@pytest.mark.skipif(not BUILT_PAGES, reason=f"no rendered book in {BUILT}: run `make book` first")
+class TestBuiltBook:
+    """The same for every page of the real book, where it was rendered."""
+
+    @pytest.mark.parametrize("name", BUILT_PAGES)
+    def test_a_page_is_whole(self, chromium_on_built, name):
+        assert told(browser.check_page(chromium_on_built, BUILT / name)) == []
+
+    def test_search_finds_a_word(self, chromium_on_built):
+        assert told(browser.check_search(chromium_on_built, "face")) == []
+
+
+# What a reader does
+
+
+def test_formulas_are_set(chromium, tiny_book):
+    with chromium.open(tiny_book / "01_face.html") as page:
+        assert page.handle.locator("article mjx-container").count() == 4
+        box = page.handle.locator("article mjx-container[display=true]").bounding_box()
+        assert box["height"] > 30
+        # The same for a screen reader.
+        assert page.handle.locator("article mjx-assistive-mml").count() == 4
+
+
+def test_the_theme_switches_and_is_remembered(chromium, tiny_book):
+    shown = "document.documentElement.dataset.theme"
+    with chromium.open(tiny_book / "index.html") as page:
+        page.handle.emulate_media(color_scheme="light")
+        seen = [page.handle.evaluate(shown)]
+        for _ in range(2):
+            page.handle.locator("button.theme-switch-button:visible").click()
+            seen.append(page.handle.evaluate(shown))
+        assert set(seen) == {"light", "dark"}
+        page.goto((tiny_book / "01_face.html").as_uri())
+        assert page.handle.evaluate(shown) == seen[-1]
+
+
+def test_the_dark_theme_is_dark_and_pictures_keep_their_contrast(chromium, tiny_book):
+    background = "getComputedStyle(document.body).backgroundColor"
+    with chromium.open(tiny_book / "01_face.html") as page:
+        page.appear(browser.DESKTOP, "light")
+        assert page.handle.evaluate(background) == "rgb(255, 255, 255)"
+        page.appear(browser.DESKTOP, "dark")
+        assert page.handle.evaluate(background) != "rgb(255, 255, 255)"
+        style = "getComputedStyle(document.querySelector('article img'))"
+        assert page.handle.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+        assert "contrast" not in page.handle.evaluate(f"{style}.filter")
+
+
+def test_next_and_previous_lead_through_the_book(chromium, tiny_book):
+    with chromium.open(tiny_book / "index.html") as page:
+        seen = []
+        for _ in range(2):
+            page.handle.locator("a.right-next").click()
+            seen.append(page.handle.url.rpartition("/")[2])
+        page.handle.locator("a.left-prev").click()
+        seen.append(page.handle.url.rpartition("/")[2])
+    assert seen == ["01_face.html", "bibliography.html", "01_face.html"]
+
+
+def test_the_notebook_can_be_downloaded(chromium, tiny_book, tmp_path):
+    with chromium.open(tiny_book / "01_face.html") as page:
+        page.handle.locator("button[aria-label='Download this page']:visible").click()
+        with page.handle.expect_download() as download:
+            page.handle.locator("a.btn-download-source-button").click()
+        download.value.save_as(tmp_path / "01_face.ipynb")
+    assert download.value.suggested_filename == "01_face.ipynb"
+    assert browser.notebook_faults(tmp_path / "01_face.ipynb") == []
+    assert "faces = 64  # how many" in (tmp_path / "01_face.ipynb").read_text()
+
+
+def test_hints_and_solutions_are_folded_and_open(chromium, tiny_book):
+    with chromium.open(tiny_book / "01_face.html") as page:
+        hint = page.handle.locator("article details:not([class])")
+        solution = page.handle.locator("article details.hide")
+        for folded, inside in ((hint, "strong"), (solution, "pre")):
+            assert not folded.locator(inside).is_visible()
+            folded.locator("summary").click()
+            assert folded.locator(inside).is_visible()
+
+
+def test_a_screenshot_is_of_the_whole_page(chromium, tiny_book, tmp_path):
+    from PIL import Image
+
+    with chromium.open(tiny_book / "01_face.html") as page:
+        browser.screenshot(page, browser.PHONE, "dark", tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as image:
+        assert image.width == browser.PHONE
+        assert image.height > browser.HEIGHT
+        assert max(image.convert("RGB").getpixel((2, 300))) < 60
+
+
+# Pages that are broken on purpose
+
+
+@pytest.fixture
+def findings_of(chromium, tiny_book):
+    """Return a function that puts HTML into a page of the book and checks it."""
+
+    def check(addition, place="</article>"):
+        text = (tiny_book / "01_face.html").read_text()
+        assert place in text
+        path = tiny_book / "broken.html"
+        path.write_text(text.replace(place, addition + place, 1))
+        try:
+            return told(browser.check_page(chromium, path))
+        finally:
+            path.unlink()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("addition", "finding"),
+    [
+        (
+            '<img src="https://example.org/x.png" alt="a face">',
+            "broken.html: request to elsewhere: https://example.org/x.png",
+        ),
+        (
+            '<link rel="stylesheet" href="//fonts.example.org/f.css">',
+            "broken.html: request to elsewhere: file://fonts.example.org/f.css",
+        ),
+        (
+            "<script>fetch('https://example.org/t').catch(() => null)</script>",
+            "broken.html: request to elsewhere: https://example.org/t",
+        ),
+        (
+            '<img src="_static/minus.png">',
+            "broken.html: picture: minus.png has no alt text",
+        ),
+        (
+            '<img src="_static/none.png" alt="nothing">',
+            "broken.html: picture: none.png can't be shown",
+        ),
+        (
+            '<script src="_static/none.js"></script>',
+            "broken.html: failed request: _static/none.js net::ERR_FILE_NOT_FOUND",
+        ),
+        ("<p>Let $x$ be.</p>", "broken.html: raw maths: Let $x$ be."),
+        (r'<p class="mathjax_ignore">Let \(x\) be.</p>', r"broken.html: raw maths: Let \(x\) be."),
+        (
+            r"<details>of \frac{1}{2}</details>",
+            r"broken.html: raw maths: of \frac{1}{2}",
+        ),
+        (
+            r'<span class="math">\(\frac\)</span>',
+            "broken.html: formula not set: ",
+        ),
+        (
+            r'<span class="math">\(\nosuchmacro\)</span>',
+            "broken.html: formula not set: ",
+        ),
+        (
+            "<script>console.error('broken on purpose')</script>",
+            "broken.html: console error: broken on purpose",
+        ),
+        (
+            "<script>throw new Error('thrown on purpose')</script>",
+            "broken.html: console error: thrown on purpose",
+        ),
+        (
+            '<div style="width: 900px">wide</div>',
+            "broken.html: scrolls sideways: 9",
+        ),
+        (
+            '<a href="02_none.html">next</a>',
+            "broken.html: broken link: 02_none.html",
+        ),
+        (
+            '<a href="index.html#no-such-part">part</a>',
+            "broken.html: broken link: index.html#no-such-part",
+        ),
+        (
+            '<a href="../../chapters/01.ipynb">out</a>',
+            "broken.html: broken link: ",
+        ),
+    ],
+)
+def test_each_break_is_found(findings_of, addition, finding):
+    found = findings_of(addition)
+    assert [each for each in found if each.startswith(finding)], found
+
+
+def test_the_same_page_unbroken_has_no_finding(findings_of):
+    assert findings_of("<p>Nothing is wrong here.</p>") == []
+
+
+def test_a_page_without_a_language_is_found(chromium, tiny_book):
+    path = tiny_book / "broken.html"
+    path.write_text((tiny_book / "index.html").read_text().replace('lang="en"', "", 1))
+    try:
+        found = told(browser.check_page(chromium, path))
+    finally:
+        path.unlink()
+    assert found == ["broken.html: language: <html> has no lang attribute"]
+
+
+def test_a_missing_font_is_found(chromium, tiny_book):
+    fonts = tiny_book / "_static/mathjax/output/chtml/fonts/woff-v2"
+    away = fonts.rename(fonts.with_name("away"))
+    try:
+        found = told(browser.check_page(chromium, tiny_book / "01_face.html"))
+    finally:
+        away.rename(fonts)
+    assert any("failed request: _static/mathjax/output" in each for each in found), found
+    assert any("font can't be loaded: MJXTEX" in each for each in found), found
+
+
+def test_formulas_without_mathjax_are_found(chromium, tiny_book):
+    script = tiny_book / "_static/mathjax/tex-mml-chtml.js"
+    away = script.rename(script.with_name("away.js"))
+    try:
+        found = told(browser.check_page(chromium, tiny_book / "index.html"))
+    finally:
+        away.rename(script)
+    assert any(each.startswith("index.html: failed request: _static/mathjax") for each in found)
+    assert any(r"raw maths: \([-1, 1]\)" in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{}", "not a notebook: "),
+        ("<html>", "not a notebook: "),
+        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no kernel is named"),
+    ],
+)
+def test_a_bad_download_is_found(chromium, tiny_book, text, fault):
+    path = tiny_book / "_sources" / "01_face.ipynb"
+    good = path.read_text()
+    path.write_text(text)
+    try:
+        found = told(browser.check_page(chromium, tiny_book / "01_face.html"))
+    finally:
+        path.write_text(good)
+    assert len(found) == 1
+    assert found[0].startswith(f"01_face.html: download: _sources/01_face.ipynb: {fault}")
+
+
+# Without a browser
+
+
+def test_no_browser_is_one_line_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACELAB_CHROMIUM", str(tmp_path / "none"))
+    assert browser.executable() is None
+    with (
+        pytest.raises(BookError, match=r"no browser: .* install Debian's chromium"),
+        browser.launch(tmp_path),
+    ):
+        pass
+
+
+def test_a_named_browser_is_taken(monkeypatch, tmp_path):
+    named = tmp_path / "my-chromium"
+    named.write_text("")
+    named.chmod(0o755)
+    monkeypatch.setenv("FACELAB_CHROMIUM", str(named))
+    assert browser.executable() == str(named)
