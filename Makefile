@@ -41,7 +41,7 @@ book: install assets ## set up, execute every chapter at `quick`, render HTML to
 
 test: install assets ## set up, then unit tests, every chapter at `smoke`, nbval on the stored outputs
 	$(call timed,check,$(BIN)/facelab book check)
-	$(call timed,tests,$(BIN)/python -m pytest -q)
+	$(call timed,tests,$(BIN)/python -m pytest -q -m "not slow")
 
 install: $(STAMP) ## create .venv and install the locked packages
 

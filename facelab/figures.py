@@ -75,31 +75,46 @@ def image_row(images: Sequence[Picture], titles: Sequence[str], height_in: float
 
 
 def detections(
-    image: Image,
+    image: Picture,
     boxes: Boxes,
     landmarks: Landmarks,
     labels: Sequence[str] = (),
-    width_in: float = 5.0,
+    height_in: float = 3.6,
 ) -> "Figure":
-    """Draw boxes (faces, 4) as x1 y1 x2 y2 and landmarks (faces, 5, 2) in pixels over an image."""
+    """Draw boxes (faces, 4) as x1 y1 x2 y2 and landmarks (faces, 5, 2) in pixels over an image.
+
+    The whole picture is on the left; the first face, if there is one, is enlarged on the right.
+    """
+    height, width = image.shape[2:]
+    figure = new_figure(height_in * width / height + height_in + 1.2, height_in)
+    whole, close = figure.subplots(1, 2, width_ratios=[width / height, 1])
+    for axes in (whole, close):
+        _draw_image(axes, image)
+        _draw_faces(axes, boxes, landmarks)
+    for label, (x1, y1, *_) in zip(labels, boxes.tolist(), strict=False):
+        whole.text(x1, y1 - height / 80, label, color=COLOURS[1], fontsize=9, weight="bold")
+    close.set_visible(len(boxes) > 0)
+    if len(boxes):
+        x1, y1, x2, y2 = boxes[0].tolist()
+        reach = 0.75 * max(x2 - x1, y2 - y1)
+        close.set_xlim((x1 + x2) / 2 - reach, (x1 + x2) / 2 + reach)
+        close.set_ylim((y1 + y2) / 2 + reach, (y1 + y2) / 2 - reach)
+        close.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _draw_faces(axes: "Axes", boxes: Boxes, landmarks: Landmarks) -> None:
     from matplotlib.patches import Rectangle
 
-    height, width = image.shape[2:]
-    figure = new_figure(width_in, width_in * height / width)
-    axes = figure.add_subplot()
-    _draw_image(axes, image)
-    for face, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+    for x1, y1, x2, y2 in boxes.tolist():
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=COLOURS[1], linewidth=2)
         axes.add_patch(box)
-        if labels:
-            axes.text(x1, y1 - height / 80, labels[face], color=COLOURS[1], fontsize=9)
-    for points in landmarks.cpu():
-        for index, (x, y) in enumerate(points.tolist()):
-            label = LANDMARK_NAMES[index] if points is landmarks[0] else None
-            axes.plot(x, y, "o", color=COLOURS[index], markersize=4, label=label)
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
-    return figure
+    for name, points, colour in zip(
+        LANDMARK_NAMES, landmarks.detach().cpu().unbind(dim=1), COLOURS, strict=False
+    ):
+        x, y = points.T.tolist()
+        look = {"color": colour, "markersize": 4, "markeredgecolor": "white", "linestyle": ""}
+        axes.plot(x, y, "o", label=name, **look)
 
 
 def distance_matrix(
@@ -143,7 +158,8 @@ def histograms(
     high = max(float(sample.max()) for sample in values)
     edges = [low + (high - low) * step / 40 for step in range(41)]
     for sample, label, colour in zip(values, labels, COLOURS, strict=False):
-        axes.hist(sample.detach().cpu().numpy(), bins=edges, density=True, alpha=0.6, color=colour, label=label)
+        look = {"bins": edges, "density": True, "alpha": 0.6, "color": colour, "label": label}
+        axes.hist(sample.detach().cpu().numpy(), **look)
     if threshold is not None:
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.2f}")
     axes.set_xlabel(axis)
@@ -175,6 +191,6 @@ def curves(
     return figure
 
 
-def _draw_image(axes: "Axes", image: Image) -> None:
+def _draw_image(axes: "Axes", image: Picture) -> None:
     axes.imshow(pictures.to_uint8(image)[0].numpy(), interpolation="nearest")
     axes.set_axis_off()

@@ -141,9 +141,14 @@ def stub(monkeypatch, folder: Path, **modules: str) -> None:
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
-def test_a_torchvision_of_another_build_fails(monkeypatch, tmp_path):
+@pytest.mark.parametrize("when", ["import", "call"])
+def test_a_torchvision_of_another_build_fails(monkeypatch, tmp_path, when):
     broken = 'raise RuntimeError("operator torchvision::nms does not exist")'
     stub(monkeypatch, tmp_path, torch=STUB.format(cuda=None), torchvision=broken)
+    stub(monkeypatch, tmp_path, facenet_pytorch="")
+    if when == "call":
+        (tmp_path / "torchvision" / "__init__.py").write_text("__version__ = '0.29'")
+        (tmp_path / "torchvision" / "ops.py").write_text(f"def nms(*_): {broken}")
     device, stack = doctor._torch()
     assert stack.state == "failed"
     assert "torch 2.13.0+cpu works, but not together" in stack.detail

@@ -51,12 +51,20 @@ def test_image_row_takes_images_of_different_sizes_and_one_title_each():
 def test_detections_draws_boxes_and_points_where_they_are():
     boxes = torch.tensor([[2.0, 3.0, 12.0, 18.0]])
     landmarks = torch.arange(10.0).view(1, 5, 2)
-    (axes,) = figures.detections(torch.zeros(1, 3, 20, 30), boxes, landmarks, ["p = 1"]).axes
-    (box,) = axes.patches
-    assert (box.get_xy(), box.get_width(), box.get_height()) == ((2, 3), 10, 15)
-    assert [line.get_xydata().tolist() for line in axes.lines] == [
-        [[x, x + 1]] for x in (0.0, 2.0, 4.0, 6.0, 8.0)
-    ]
+    figure = figures.detections(torch.zeros(1, 3, 20, 30), boxes, landmarks, ["p = 1"])
+    for axes in figure.axes:
+        (box,) = axes.patches
+        assert (box.get_xy(), box.get_width(), box.get_height()) == ((2, 3), 10, 15)
+        assert [line.get_xydata().tolist() for line in axes.lines] == [
+            [[x, x + 1]] for x in (0.0, 2.0, 4.0, 6.0, 8.0)
+        ]
+    close = figure.axes[1]
+    assert close.get_xlim() == (7 - 11.25, 7 + 11.25)
+
+
+def test_detections_of_no_face_show_the_picture_alone():
+    figure = figures.detections(torch.zeros(1, 3, 20, 30), torch.zeros(0, 4), torch.zeros(0, 5, 2))
+    assert [axes.get_visible() for axes in figure.axes] == [True, False]
 
 
 def test_distance_matrix_frames_the_pairs_below_the_threshold():

@@ -15,7 +15,7 @@ from pathlib import Path
 from facelab.assets import cache
 from facelab.assets.archives import SourceError, extract
 from facelab.assets.download import download
-from facelab.assets.table import ASSETS, Asset, Source, digest
+from facelab.assets.table import ASSETS, Asset, File, Source, Tree, digest
 from facelab.errors import AssetError
 
 # Beside the archive and the files themselves there must be room for pip's own copy.
@@ -41,7 +41,7 @@ def path(name: str, progress: bool = True) -> Path:
     asset = find(name)
     folder = _folder(asset)
     if differences(asset, folder):
-        _require_fetchable(asset, folder)
+        _refuse_installed(asset, folder)
         with cache.lock(folder):
             wrong = differences(asset, folder)
             if wrong:
@@ -75,7 +75,7 @@ def verify(name: str) -> Path:
     wrong = differences(asset, folder, fresh=True)
     if not wrong:
         return _target(asset, folder)
-    _require_fetchable(asset, folder)
+    _refuse_installed(asset, folder)
     if not folder.exists():
         raise AssetError(f"{name} is not in the cache; run: facelab assets fetch {name}")
     raise AssetError(f"{name} in {folder}: {', '.join(wrong)}; run: facelab assets fetch {name}")
@@ -103,16 +103,17 @@ def differences(asset: Asset, folder: Path, fresh: bool = False) -> list[str]:
     place = cache.cache_dir() / "assets" / asset.name if asset.installed else folder
     sums = cache.Sums(place.with_name(f"{place.name}.sums.json"))
     try:
-        return (
-            _tree_differences(asset, folder, sums, fresh)
-            if asset.tree
-            else [text for file in asset.files if (text := _difference(file, folder, sums, fresh))]
-        )
+        if asset.tree:
+            return _tree_differences(asset.tree, folder, sums, fresh)
+        texts = [_difference(file, folder, sums, fresh) for file in asset.files]
+        return [text for text in texts if text]
+    except OSError as error:
+        return [f"{error.filename} can't be read ({error.strerror})"]
     finally:
         sums.save()
 
 
-def _difference(file, folder: Path, sums: cache.Sums, fresh: bool) -> str | None:
+def _difference(file: File, folder: Path, sums: cache.Sums, fresh: bool) -> str | None:
     place = folder / file.name
     if not place.is_file():
         return f"{file.name} is missing"
@@ -123,18 +124,18 @@ def _difference(file, folder: Path, sums: cache.Sums, fresh: bool) -> str | None
     return f"{file.name} has SHA-256 {found} ({size} bytes), expected {file.sha256}"
 
 
-def _tree_differences(asset: Asset, folder: Path, sums: cache.Sums, fresh: bool) -> list[str]:
+def _tree_differences(tree: Tree, folder: Path, sums: cache.Sums, fresh: bool) -> list[str]:
     found = {
         place.relative_to(folder).as_posix(): sums.of(place, fresh)
         for place in sorted(folder.rglob("*"))
         if place.is_file()
     }
     total = digest(found)
-    if total == asset.tree.sha256:
+    if total == tree.sha256:
         return []
     return [
         f"its {len(found)} files have the SHA-256 {total}, "
-        f"expected {asset.tree.count} files with {asset.tree.sha256}"
+        f"expected {tree.count} files with {tree.sha256}"
     ]
 
 
@@ -173,7 +174,7 @@ def _target(asset: Asset, folder: Path) -> Path:
     return folder / asset.files[0].name if len(asset.files) == 1 else folder
 
 
-def _require_fetchable(asset: Asset, folder: Path) -> None:
+def _refuse_installed(asset: Asset, folder: Path) -> None:
     """Raise `AssetError` for an installed asset: that is pip's to mend, or conda's."""
     if not asset.installed:
         return

@@ -32,6 +32,8 @@ HEIGHT = 900
 THEMES = ("light", "dark")
 SEARCH_TIMEOUT_MS = 10_000
 
+ELSEWHERE = re.compile(r"^(?!file:|data:|blob:)")
+
 # Text that a reader sees with TeX left in it, code aside; `$`, `\(`, `\[` or a macro.
 RAW_MATHS = r"""() => {
   const skip = "pre, code, kbd, script, style, noscript, template, textarea, mjx-container";
@@ -79,6 +81,20 @@ TOO_WIDE = """() => {
   const name = guilty ? `<${guilty.tagName.toLowerCase()}> ${text}` : "the page";
   return [`${document.documentElement.scrollWidth} px wide because of ${name}`];
 }"""
+# A formula that begins left of what its frame shows or scrolls to.
+CUT_MATHS = """() => {
+  const cut = maths => {
+    for (let frame = maths; frame; frame = frame.parentElement) {
+      const start = frame.getBoundingClientRect().left - frame.scrollLeft;
+      const scrolls = getComputedStyle(frame).overflowX !== "visible";
+      if (scrolls && maths.getBoundingClientRect().left < start - 1) return true;
+    }
+    return false;
+  };
+  return [...document.querySelectorAll("mjx-math")].filter(cut)
+    .map(maths => maths.parentElement.textContent.trim().slice(0, 60));
+}"""
+LAYOUT = {"scrolls sideways": TOO_WIDE, "formula cut off": CUT_MATHS}
 BAD_FONTS = """() => [...document.fonts].filter(font => font.status === "error")
   .map(font => font.family)"""
 LINKS = """() => [...document.querySelectorAll("a[href]")].map(link => link.href)"""
@@ -151,7 +167,8 @@ class Page:
         self.name = name
         self.findings: list[Finding] = []
         self._root = root
-        handle.route("**/*", self._admit)
+        handle.route(ELSEWHERE, lambda route: route.abort())
+        handle.on("request", self._asked)
         handle.on("requestfailed", self._failed)
         handle.on("console", self._said)
         handle.on("pageerror", lambda error: self.note("console error", str(error)))
@@ -172,13 +189,9 @@ class Page:
         """Record what was found under a rule."""
         self.findings += [Finding(self.name, rule, detail) for detail in details]
 
-    def _admit(self, route: Any) -> None:
-        address = route.request.url
-        if address.startswith((self._root, "data:", "blob:")):
-            route.continue_()
-            return
-        self.note("request to elsewhere", address)
-        route.abort()
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self._root, "data:", "blob:")):
+            self.note("request to elsewhere", request.url)
 
     def _failed(self, request: Any) -> None:
         if request.url.startswith(self._root):
@@ -207,8 +220,8 @@ def check_page(chromium: Chromium, path: Path) -> list[Finding]:
         for theme in THEMES:
             for width in (PHONE, DESKTOP):
                 page.appear(width, theme)
-                wide = [f"{detail} ({width} px, {theme})" for detail in look(TOO_WIDE)]
-                page.note("scrolls sideways", *wide)
+                for rule, question in LAYOUT.items():
+                    page.note(rule, *(f"{each} ({width} px, {theme})" for each in look(question)))
         _check_links(page, look(LINKS), chromium.root)
         return page.findings
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from facelab.book import pairing, prose
+from facelab.book import overview, pairing, prose
 from facelab.book.parameters import accept, declared
 from facelab.errors import BookError, ParameterError
 
@@ -86,7 +86,21 @@ def check(manifest: Manifest) -> list[Problem]:
             *_pictures(page),
         ]
         found += sorted(of_page, key=lambda problem: (problem.cell or 0, problem.line or 0))
-    return found
+    return found + list(_readme(manifest))
+
+
+def _readme(manifest: Manifest) -> Iterator[Problem]:
+    path = manifest.root / "README.md"
+    if path.is_file():
+        text = path.read_text()
+        try:
+            current = overview.readme(text, manifest) == text
+        except BookError as error:
+            yield Problem(path.name, None, None, "readme", str(error))
+        else:
+            if not current:
+                message = "its tables are older than book.toml or records/; run `facelab book sync`"
+                yield Problem(path.name, None, None, "readme", message)
 
 
 def _page(chapter: Chapter, markdown: Any) -> Page:

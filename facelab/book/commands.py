@@ -82,13 +82,15 @@ def parsed_overrides(parameters: tuple[str, ...]) -> dict[str, str]:
 
 
 def _store(book: "Manifest", report: "RunReport") -> None:
-    from facelab.book import pairing
+    from facelab.book import overview, pairing
     from facelab.book.report import OK
 
     for entry in report.chapters:
         if entry.outcome == OK:
             executed = report.folder / entry.notebook
             click.echo(pairing.store_outputs(book.chapter(entry.slug), executed))
+    click.echo(overview.write_chapter_record(book, report.folder))
+    overview.write_readme(book)
 
 
 @book.command("check")
@@ -126,15 +128,16 @@ def render(executed: Path | None, output: Path | None) -> None:
 @click.option("--from-notebook", is_flag=True, help="The .ipynb is the source: write the .py.")
 @click.option("--overwrite", is_flag=True, help="Drop cells that were edited in the .ipynb alone.")
 def sync(chapters: tuple[str, ...], from_notebook: bool, overwrite: bool) -> None:
-    """Bring chapters/*.py and their .ipynb in step."""
-    from facelab.book import manifest, pairing
+    """Bring chapters/*.py and their .ipynb in step, and the README's tables up to date."""
+    from facelab.book import manifest, overview, pairing
 
     book = manifest.load()
     changed = pairing.sync(book, chapters or None, from_notebook=from_notebook, overwrite=overwrite)
+    changed += overview.write_readme(book)
     for path in changed:
         click.echo(f"wrote {path}")
     if not changed:
-        click.echo("all pairs are in step")
+        click.echo("all pairs and the README are in step")
 
 
 @book.command("new")

@@ -8,7 +8,9 @@ import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from facelab.book import report
 from facelab.book.manifest import Manifest, find_root
+from facelab.book.pairing import replace_text
 from facelab.errors import BookError
 
 CHAPTER_RECORD = "records/chapters_quick.json"
@@ -32,8 +34,8 @@ def chapter_table(manifest: Manifest, folder: str = "") -> str:
     measured = record(CHAPTER_RECORD) or {"chapters": {}}
     rows = []
     for chapter in manifest.chapters:
-        seconds = measured["chapters"].get(chapter.slug, {}).get("seconds")
-        ran = "not measured yet" if seconds is None else f"{seconds:.0f} s"
+        minutes = measured["chapters"].get(chapter.slug, {}).get("minutes")
+        ran = "not measured yet" if minutes is None else f"{minutes * 60:.0f} s"
         link = f"[{chapter.title}]({folder}{chapter.slug}.ipynb)"
         paper = f"`{chapter.paper}`" if chapter.paper else "foundation"
         rows.append((link, paper, f"`{chapter.module}`", chapter.minutes, ran, len(chapter.claims)))
@@ -88,6 +90,40 @@ def fresh_table() -> str:
     ]
     told = table(("Command", "Step", "Minutes"), rows)
     return f"{told}\n\nMeasured on {measured['date']}: {measured['machine']}."
+
+
+def write_chapter_record(manifest: Manifest, executed: Path) -> Path:
+    """Carry the report of a run in the folder `executed` into the chapters' committed record.
+
+    Chapters that the run did not execute keep what was recorded for them; chapters that the book no
+    longer has are dropped. Returns the record's path.
+    """
+    path = manifest.root / CHAPTER_RECORD
+    kept = (record(CHAPTER_RECORD, manifest.root) or {"chapters": {}})["chapters"]
+    ran = json.loads((executed / report.FILE).read_text())["chapters"]
+    entries = kept | {slug: entry for slug, entry in ran.items() if entry["outcome"] == report.OK}
+    chapters = {
+        chapter.slug: entries[chapter.slug]
+        for chapter in manifest.chapters
+        if chapter.slug in entries
+    }
+    content = {"kind": "every chapter executed at the profile quick", "chapters": chapters}
+    path.parent.mkdir(exist_ok=True)
+    replace_text(path, json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def write_readme(manifest: Manifest) -> list[Path]:
+    """Bring the README's tables up to date; return its path when something changed."""
+    path = manifest.root / "README.md"
+    if not path.is_file():
+        return []
+    text = path.read_text()
+    filled = readme(text, manifest)
+    if filled == text:
+        return []
+    replace_text(path, filled)
+    return [path]
 
 
 def readme(text: str, manifest: Manifest) -> str:

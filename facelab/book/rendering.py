@@ -5,6 +5,7 @@ failed build loses nothing.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -160,6 +161,9 @@ def _finish(built: Path, source: Path, stamp: str) -> None:
     """Put the notebooks to download where the pages' links point, and stamp the folder."""
     for path in (source / website.DOWNLOADS).glob("*.ipynb"):
         shutil.copyfile(path, built / "_sources" / path.name)
+        # On pages opened from files, custom.js saves the notebook through this.
+        call = f"facelabSave({json.dumps(path.name)}, {json.dumps(path.read_text('utf-8'))});\n"
+        (built / "_sources" / f"{path.name}.js").write_text(call, encoding="utf-8")
     (built / STAMP).write_text(stamp, encoding="utf-8")
 
 

@@ -52,10 +52,7 @@ def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None
 
     `mathjax` is MathJax's folder, None to use its public address. Raises `BookError`.
     """
-    if manifest.chapters[0].slug != "index":
-        raise BookError('book.toml: the first [[chapter]] must have slug = "index", the first page')
-    if not manifest.book.bibliography.is_file():
-        raise BookError(f"{manifest.book.bibliography} is missing; create it, empty if need be")
+    _require_ready(manifest, executed)
     shutil.rmtree(source, ignore_errors=True)
     (source / DOWNLOADS).mkdir(parents=True)
     for chapter in manifest.chapters:
@@ -71,6 +68,20 @@ def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None
     footer = _footer(manifest, executed)
     _write_yaml(source / "_toc.yml", contents([chapter.slug for chapter in manifest.chapters]))
     _write_yaml(source / "_config.yml", configuration(manifest.book, footer, mathjax is not None))
+
+
+def _require_ready(manifest: Manifest, executed: Path) -> None:
+    if not manifest.chapters or manifest.chapters[0].slug != "index":
+        raise BookError('book.toml: the first [[chapter]] must have slug = "index", the first page')
+    if not manifest.book.bibliography.is_file():
+        raise BookError(f"{manifest.book.bibliography} is missing; create it, empty if need be")
+    found = report.read(executed)
+    for slug in [chapter.slug for chapter in manifest.chapters if chapter.slug in found]:
+        if found[slug].outcome != report.OK:
+            raise BookError(
+                f"the last run of {slug} in {executed} did not end well ({found[slug].outcome}); "
+                f"run it again: facelab book run {slug}"
+            )
 
 
 def contents(slugs: list[str]) -> dict:

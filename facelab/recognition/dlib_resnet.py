@@ -274,7 +274,8 @@ class DlibEmbedder(Embedder):
     size = SIZE
     template = "dlib150"
     threshold = THRESHOLD
-    threshold_squared = 0.4
+    # (0.6 / 1.40)^2: aligned faces have raw embeddings of length 1.40 (root mean square, 1.2-1.5).
+    threshold_squared = 0.184
 
     def __init__(self, network: DlibResNet):
         super().__init__()

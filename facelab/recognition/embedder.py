@@ -20,6 +20,7 @@ from facelab.types import Embedding, Image
 
 NAMES = ("dlib",)
 
+Rows = Float[Tensor, "#batch features"]
 Distances = Float[Tensor, " batch"]
 
 
@@ -59,7 +60,7 @@ class Embedder(nn.Module, ABC):
             )
 
     @staticmethod
-    def distance(a: Embedding, b: Embedding) -> Distances:
+    def distance(a: Rows, b: Rows) -> Distances:
         """Return the squared Euclidean distance of row i of `a` and row i of `b` at length one.
 
         Between 0 and 4. Raw embeddings are brought to length one first; unit ones stay as they
@@ -68,7 +69,7 @@ class Embedder(nn.Module, ABC):
         return (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(dim=1)
 
     @staticmethod
-    def native_distance(a: Embedding, b: Embedding) -> Distances:
+    def native_distance(a: Rows, b: Rows) -> Distances:
         """Return the Euclidean distance of row i of `a` and row i of `b`, raw embeddings.
 
         It is the measure of `threshold`. Don't pass unit embeddings: nothing can notice.

@@ -4,7 +4,7 @@ Three small networks look at a picture one after the other. P-Net slides over co
 and proposes boxes; R-Net looks at each proposal at 24 x 24 pixels, O-Net at 48 x 48, and O-Net also
 says where the eyes, the nose and the corners of the mouth are. The networks and their weights are
 facenet-pytorch's. The cascade around them is ours, for four reasons: a proposal that hangs over the
-picture's edge is filled up with black instead of being distorted (generated faces fill their
+picture's edge is filled up with grey instead of being distorted (generated faces fill their
 picture); boxes are cut at their exact place instead of the next whole pixel; points come in this
 book's convention (the centre of the top left pixel is (0, 0)); and no face, or no room for one, is
 an answer and not an exception.
@@ -63,28 +63,40 @@ def detect(
 ) -> Faces:
     """Find the faces of one picture (1, 3, height, width) in [-1, 1], the largest first.
 
-    A picture whose longer side is above `maximum_side_px` is scaled down for the search, one whose
-    shorter side is below `upscale_to` is scaled up; what is returned is in the pixels of the
-    picture as it was given. `minimum_size_px` is the side of the smallest face to look for, in
-    the picture that is searched. Runs where the image is, without gradients. No face gives
-    `Faces` of length 0. Raises `ImageError` for a batch or for values that are not finite.
+    A picture whose longer side is above `maximum_side_px` is scaled down for the search. One whose
+    shorter side is below `upscale_to` is scaled up to it, and if no face is found, to 1.6 times it:
+    of 512 generated faces 95.7 % are found so, 94.9 % without the second look. What is returned is
+    in the pixels of the picture as it was given. `minimum_size_px` is the side of the smallest face
+    to look for, in the picture that is searched. Runs where the image is, without gradients; no
+    face gives `Faces` of length 0.
+
+    Raises `ImageError` for a batch or for values that are not finite.
     """
     if len(image) != 1:
         raise ImageError(f"detect takes one picture at a time, got a batch of {len(image)}")
     if not torch.isfinite(image).all():
         raise ImageError("the picture has values that are not finite; look at what computed it")
+    sides = [upscale_to]
+    if min(image.shape[2:]) < upscale_to:
+        sides.append(round(1.6 * upscale_to))
+    for side in sides:
+        faces = _search(*_search_size(image, maximum_side_px, side), minimum_size_px)
+        faces = faces[faces.probabilities >= minimum_probability]
+        if len(faces):
+            break
+    areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(dim=1)
+    return faces[torch.argsort(areas, descending=True, stable=True)]
+
+
+def _search(image: Image, scale: Float[Tensor, " 4"], minimum_size_px: float) -> Faces:
+    """Run the cascade on a picture that was scaled by `scale`; answer in the original's pixels."""
     networks = _networks(str(image.device))
-    searched, scale = _search_size(image.float() * _RANGE, maximum_side_px, upscale_to)
-    boxes = _propose(searched, networks["propose"], minimum_size_px)
-    boxes = _refine(searched, boxes, networks["refine"])
-    faces = _locate(searched, boxes, networks["locate"])
-    faces = faces[faces.probabilities >= minimum_probability]
-    # From edges (a pixel spans 0 to 1) in the searched picture to centres in the original.
-    faces = Faces(
-        faces.boxes / scale - 0.5, faces.landmarks / scale[:2] - 0.5, faces.probabilities
-    )
-    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    return faces[torch.argsort(sides.prod(dim=1), descending=True, stable=True)]
+    image = image.float() * _RANGE
+    boxes = _propose(image, networks["propose"], minimum_size_px)
+    boxes = _refine(image, boxes, networks["refine"])
+    faces = _locate(image, boxes, networks["locate"])
+    # From edges (a pixel spans 0 to 1) to centres (the first pixel's is 0).
+    return Faces(faces.boxes / scale - 0.5, faces.landmarks / scale[:2] - 0.5, faces.probabilities)
 
 
 @functools.cache
@@ -128,9 +140,7 @@ def _propose(image: Image, network: nn.Module, minimum_size_px: float) -> Float[
         corner = _STRIDE * cells.flip(1)
         factors = image.new_tensor([width / columns, height / rows] * 2)
         boxes = torch.cat([corner, corner + _CELL], dim=1) * factors
-        values = torch.cat(
-            [boxes, probabilities[0, 1, y, x][:, None], shifts[0, :, y, x].T], dim=1
-        )
+        values = torch.cat([boxes, probabilities[0, 1, y, x][:, None], shifts[0, :, y, x].T], dim=1)
         found.append(values[nms(values[:, :4], values[:, 4], 0.5)])
         scale *= _STEP
     values = torch.cat(found)
@@ -172,11 +182,14 @@ def _locate(image: Image, boxes: Tensor, network: nn.Module) -> Faces:
 def _look(image: Image, boxes: Tensor, network: nn.Module) -> Faces:
     """Take O-Net's mean answer for each box and its mirror image."""
     cut = _cut(image, boxes, 48)
-    shifts, points, probabilities = (a + b for a, b in zip(network(cut), _mirrored(network, cut)))
+    answers = zip(network(cut), _mirrored(network, cut), strict=True)
+    shifts, points, probabilities = ((a + b) / 2 for a, b in answers)
     points = points.unflatten(1, (2, 5)).transpose(1, 2)  # five x, five y -> five (x, y)
     sides = boxes[:, None, 2:] - boxes[:, None, :2]
     return Faces(
-        _shifted(boxes, shifts / 2), boxes[:, None, :2] + points / 2 * sides, probabilities[:, 1] / 2
+        _shifted(boxes, shifts),
+        boxes[:, None, :2] + points * sides,
+        probabilities[:, 1],
     )
 
 

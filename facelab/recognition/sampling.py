@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import ImageError
-from facelab.types import Image, Landmarks, Similarity
+from facelab.types import Landmarks, Similarity
 
 BLACK = -1.0
 
@@ -53,7 +53,7 @@ def resize_transform(source: tuple[int, int], target: tuple[int, int]) -> Simila
 
 
 def warp(
-    images: Float[Tensor, "pictures channels height width"],
+    images: Float[Tensor, "#batch channels height width"],
     transform: Similarity,
     size: tuple[int, int],
     fill: float = BLACK,

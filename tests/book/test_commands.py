@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from facelab import cli
-from facelab.book import commands, execution, rendering, report
+from facelab.book import commands, execution, overview, rendering, report
 from facelab.errors import BookError, ParameterError
 
 SCRIPT = '# %% tags=["parameters"]\nfaces = 64\n\n# %%\nprint(faces)\n'
@@ -59,9 +59,9 @@ def test_problems_are_listed_and_make_the_command_fail(book, invoke):
 
 
 def test_sync_names_what_it_wrote(book, invoke):
-    assert invoke("sync").output == "all pairs are in step\n"
+    assert invoke("sync").output == "all pairs and the README are in step\n"
     book.edit("01_one", "print(faces)", "print(1)")
-    assert invoke("sync", "index").output == "all pairs are in step\n"
+    assert invoke("sync", "index").output == "all pairs and the README are in step\n"
     assert invoke("sync").output == f"wrote {book.notebook('01_one')}\n"
 
 
@@ -123,7 +123,9 @@ def test_store_puts_the_good_chapters_outputs_into_their_pairs(
         if slug == "01_one":
             executed.cells[1].outputs = [text_output("64\n")]
         nbformat.write(executed, folder / f"{slug}.ipynb")
+    report.write(folder, "quick", [report.ChapterReport("01_one", "quick", report.OK, minutes=2.0)])
     assert invoke("run", "--store").exit_code == 0
+    assert overview.record(overview.CHAPTER_RECORD, book.root)["chapters"]["01_one"]["minutes"] == 2
     assert book.stored("01_one").cells[1].outputs[0].text == "64\n"
     run = execution.run
     failed = lambda *a, **k: _with_outcome(run(*a, **k), report.FAILED)  # noqa: E731

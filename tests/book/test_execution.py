@@ -288,10 +288,11 @@ def test_a_failed_run_leaves_the_last_good_one(tmp_path):
 LONG = """\
 # %%
 import pathlib, subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-pathlib.Path("started").touch()
-while not pathlib.Path("go").exists():
-    time.sleep(0.05)
+if not pathlib.Path("go").exists():
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    subprocess.Popen(sleep, start_new_session=True)
+    pathlib.Path("started").touch()
+    time.sleep(600)
 """
 PROGRAM = """\
 import pathlib, sys

@@ -162,6 +162,13 @@ def test_what_is_missing_is_named(make_book, book, executed):
         website.write(book.load(), executed, book.root / "source", None)
 
 
+def test_a_chapter_whose_last_run_failed_is_refused(book, executed):
+    """The notebook that lies there is of an earlier run, and the report is not of it."""
+    report(executed, index={}, **{"02_two": {"outcome": "over budget"}})
+    with pytest.raises(BookError, match=r"run of 02_two in .* did not end well \(over budget\)"):
+        website.write(book.load(), executed, book.root / "source", None)
+
+
 def test_the_first_chapter_is_the_index(make_book, tmp_path):
     book = make_book({"01_one": CHAPTER})
     with pytest.raises(BookError, match=r'first \[\[chapter\]\] must have slug = "index"'):

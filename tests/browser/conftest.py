@@ -46,7 +46,10 @@ $$
 + \lambda_1 \left\| x - y \right\|_1 + \lambda_2 \left\| x - y \right\|_2^2 + \lambda_3 \log D(x)
 $$ (eq-similarity)
 
-Equation {eq}`eq-similarity` is set.
+Equation {eq}`eq-similarity` is set, and so is one that MathJax numbers:
+
+$$ d(a, b) = \left\lVert \frac{a}{\lVert a \rVert} - \frac{b}{\lVert b \rVert} \right\rVert^2
+= 2 - 2 \cos(a, b) \tag{9} $$
 
 ## The latent $z$
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from nbformat import v4, write
 
 from facelab.book import browser
 from facelab.errors import BookError
@@ -67,11 +68,11 @@ class TestBuiltBook:
 
 def test_formulas_are_set(chromium, tiny_book):
     with chromium.open(tiny_book / "01_face.html") as page:
-        assert page.handle.locator("article mjx-container").count() == 4
-        box = page.handle.locator("article mjx-container[display=true]").bounding_box()
-        assert box["height"] > 30
+        assert page.handle.locator("article mjx-container").count() == 5
+        for shown in page.handle.locator("article mjx-container[display=true]").all():
+            assert shown.bounding_box()["height"] > 30
         # The same for a screen reader.
-        assert page.handle.locator("article mjx-assistive-mml").count() == 4
+        assert page.handle.locator("article mjx-assistive-mml").count() == 5
 
 
 def test_the_theme_switches_and_is_remembered(chromium, tiny_book):
@@ -145,97 +146,68 @@ def test_a_screenshot_is_of_the_whole_page(chromium, tiny_book, tmp_path):
 # Pages that are broken on purpose
 
 
-@pytest.fixture
-def findings_of(chromium, tiny_book):
-    """Return a function that puts HTML into a page of the book and checks it."""
-
-    def check(addition, place="</article>"):
-        text = (tiny_book / "01_face.html").read_text()
-        assert place in text
-        path = tiny_book / "broken.html"
-        path.write_text(text.replace(place, addition + place, 1))
-        try:
-            return told(browser.check_page(chromium, path))
-        finally:
-            path.unlink()
-
-    return check
-
-
-@pytest.mark.parametrize(
-    ("addition", "finding"),
-    [
-        (
-            '<img src="https://example.org/x.png" alt="a face">',
-            "broken.html: request to elsewhere: https://example.org/x.png",
-        ),
-        (
-            '<link rel="stylesheet" href="//fonts.example.org/f.css">',
-            "broken.html: request to elsewhere: file://fonts.example.org/f.css",
-        ),
-        (
-            "<script>fetch('https://example.org/t').catch(() => null)</script>",
-            "broken.html: request to elsewhere: https://example.org/t",
-        ),
-        (
-            '<img src="_static/minus.png">',
-            "broken.html: picture: minus.png has no alt text",
-        ),
-        (
-            '<img src="_static/none.png" alt="nothing">',
-            "broken.html: picture: none.png can't be shown",
-        ),
-        (
-            '<script src="_static/none.js"></script>',
-            "broken.html: failed request: _static/none.js net::ERR_FILE_NOT_FOUND",
-        ),
-        ("<p>Let $x$ be.</p>", "broken.html: raw maths: Let $x$ be."),
-        (r'<p class="mathjax_ignore">Let \(x\) be.</p>', r"broken.html: raw maths: Let \(x\) be."),
-        (
-            r"<details>of \frac{1}{2}</details>",
-            r"broken.html: raw maths: of \frac{1}{2}",
-        ),
-        (
-            r'<span class="math">\(\frac\)</span>',
-            "broken.html: formula not set: ",
-        ),
-        (
-            r'<span class="math">\(\nosuchmacro\)</span>',
-            "broken.html: formula not set: ",
-        ),
-        (
-            "<script>console.error('broken on purpose')</script>",
-            "broken.html: console error: broken on purpose",
-        ),
-        (
-            "<script>throw new Error('thrown on purpose')</script>",
-            "broken.html: console error: thrown on purpose",
-        ),
-        (
-            '<div style="width: 900px">wide</div>',
-            "broken.html: scrolls sideways: 9",
-        ),
-        (
-            '<a href="02_none.html">next</a>',
-            "broken.html: broken link: 02_none.html",
-        ),
-        (
-            '<a href="index.html#no-such-part">part</a>',
-            "broken.html: broken link: index.html#no-such-part",
-        ),
-        (
-            '<a href="../../chapters/01.ipynb">out</a>',
-            "broken.html: broken link: ",
-        ),
-    ],
-)
-def test_each_break_is_found(findings_of, addition, finding):
-    found = findings_of(addition)
-    assert [each for each in found if each.startswith(finding)], found
+BREAKS = {
+    '<img src="https://example.org/x.png" alt="a face">': (
+        "request to elsewhere: https://example.org/x.png",
+        "picture: x.png can't be shown",
+    ),
+    '<link rel="stylesheet" href="//fonts.example.org/f.css">': (
+        "request to elsewhere: file://fonts.example.org/f.css",
+    ),
+    "<script>fetch('https://example.org/t').catch(() => null)</script>": (
+        "request to elsewhere: https://example.org/t",
+    ),
+    '<img src="_static/minus.png">': ("picture: minus.png has no alt text",),
+    '<img src="_static/none.png" alt="nothing">': (
+        "failed request: _static/none.png net::ERR_FILE_NOT_FOUND",
+        "picture: none.png can't be shown",
+    ),
+    '<script src="_static/none.js"></script>': (
+        "failed request: _static/none.js net::ERR_FILE_NOT_FOUND",
+    ),
+    "<p>Let $x$ be.</p>": ("raw maths: Let $x$ be.",),
+    r'<p class="mathjax_ignore">Let \(x\) be.</p>': (r"raw maths: Let \(x\) be.",),
+    r"<details>of \frac{1}{2}</details>": (r"raw maths: of \frac{1}{2}",),
+    r'<span class="math">\(\frac\)</span>': ("formula not set: Missing argument for \\frac",),
+    r'<span class="math">\(\nosuchmacro\)</span>': (r"formula not set: \nosuchmacro",),
+    "<script>console.error('broken on purpose')</script>": ("console error: broken on purpose",),
+    "<script>throw new Error('thrown on purpose')</script>": ("console error: thrown on purpose",),
+    '<div style="width: 1500px">wide</div>': ("scrolls sideways: 15",) * 4,
+    r'<p style="overflow: hidden; direction: rtl; width: 20px">\(a+b\)</p>': ("formula cut off: ",)
+    * 4,
+    '<a href="02_none.html">next</a>': ("broken link: 02_none.html",),
+    '<a href="index.html#no-such-part">part</a>': ("broken link: index.html#no-such-part",),
+    '<a href="../../chapters/01.ipynb">out</a>': ("broken link: ",),
+}
 
 
-def test_the_same_page_unbroken_has_no_finding(findings_of):
-    assert findings_of("<p>Nothing is wrong here.</p>") == []
+@pytest.fixture(scope="module")
+def broken(chromium, tiny_book):
+    """What is found on a page with all those breaks."""
+    text = (tiny_book / "01_face.html").read_text()
+    path = tiny_book / "broken.html"
+    path.write_text(text.replace("</article>", "".join(BREAKS) + "</article>", 1))
+    try:
+        return told(browser.check_page(chromium, path))
+    finally:
+        path.unlink()
+
+
+def test_the_width_and_the_theme_that_scroll_are_named(broken):
+    wide = [each for each in broken if "scrolls sideways" in each]
+    assert [each.partition("because of ")[2] for each in wide] == [
+        f"<div> wide ({width} px, {theme})" for theme in ("light", "dark") for width in (390, 1280)
+    ]
+
+
+@pytest.mark.parametrize("addition", BREAKS)
+def test_each_break_is_found(broken, addition):
+    for finding in BREAKS[addition]:
+        assert any(each.startswith(f"broken.html: {finding}") for each in broken), broken
+
+
+def test_nothing_but_the_breaks_is_found(broken):
+    assert len(broken) == sum(len(findings) for findings in BREAKS.values()), broken
 
 
 def test_a_page_without_a_language_is_found(chromium, tiny_book):
@@ -270,24 +242,16 @@ def test_formulas_without_mathjax_are_found(chromium, tiny_book):
     assert any(r"raw maths: \([-1, 1]\)" in each for each in found), found
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("{}", "not a notebook: "),
-        ("<html>", "not a notebook: "),
-        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no kernel is named"),
-    ],
-)
-def test_a_bad_download_is_found(chromium, tiny_book, text, fault):
+def test_a_bad_download_is_found(chromium, tiny_book):
     path = tiny_book / "_sources" / "01_face.ipynb"
     good = path.read_text()
-    path.write_text(text)
+    path.write_text("{}")
     try:
         found = told(browser.check_page(chromium, tiny_book / "01_face.html"))
     finally:
         path.write_text(good)
     assert len(found) == 1
-    assert found[0].startswith(f"01_face.html: download: _sources/01_face.ipynb: {fault}")
+    assert found[0].startswith("01_face.html: download: _sources/01_face.ipynb: not a notebook: ")
 
 
 # Without a browser
@@ -309,3 +273,24 @@ def test_a_named_browser_is_taken(monkeypatch, tmp_path):
     named.chmod(0o755)
     monkeypatch.setenv("FACELAB_CHROMIUM", str(named))
     assert browser.executable() == str(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("<html>", "not a notebook: "),
+        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no kernel is named"),
+    ],
+)
+def test_faults_of_a_notebook(tmp_path, text, fault):
+    path = tmp_path / "a.ipynb"
+    path.write_text(text)
+    assert [found.startswith(fault) for found in browser.notebook_faults(path)] == [True]
+
+
+def test_a_widget_left_in_a_notebook_is_a_fault(tmp_path):
+    view = v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("x", outputs=[view])], metadata=kernel)
+    write(notebook, tmp_path / "a.ipynb")
+    assert browser.notebook_faults(tmp_path / "a.ipynb") == ["a widget's view without its state"]

@@ -15,7 +15,7 @@ PROFILE = "smoke"
 
 
 def test_runs_within_its_budget(book, chapter):
-    """Into runs/smoke, like `facelab book run --profile smoke`: what still holds is not repeated."""
+    """Into runs/smoke, like `facelab book run --profile smoke`; what holds is not repeated."""
     done = execution.run(book, [chapter.slug], PROFILE, {})
     entry = done.chapters[0]
     assert entry.outcome == report.OK, report.explain(entry, done.folder, colours=False)

@@ -2,8 +2,10 @@
 (() => {
   "use strict";
 
+  const fromFile = window.location.protocol === "file:";
+
   // A summary would be fetched from the page that it summarises, which a file may not do.
-  if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+  if (fromFile && typeof DOCUMENTATION_OPTIONS !== "undefined") {
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
@@ -19,11 +21,28 @@
     }
   };
 
+  // A browser shows a local notebook as text instead of saving it. A script may be loaded from a
+  // file: the one beside the notebook calls this with the notebook's text.
+  window.facelabSave = (name, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/x-ipynb+json" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  };
+
+  const save = (event) => {
+    const script = document.createElement("script");
+    script.src = `${event.currentTarget.href}.js`;
+    document.head.append(script);
+    event.preventDefault();
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
-    // A server says that a notebook is no page to show; a file has to be told.
-    for (const link of document.querySelectorAll("a.btn-download-source-button")) {
-      link.removeAttribute("target");
-      link.download = "";
+    if (fromFile) {
+      for (const link of document.querySelectorAll('a.dropdown-item[href$=".ipynb"]')) {
+        link.addEventListener("click", save);
+      }
     }
     const results = document.getElementById("search-results");
     if (!results) return;

@@ -1,0 +1,309 @@
+"""Bring faces to one place, size and angle, and put them back.
+
+MTCNN's five points are laid on those of a named template by a similarity transform (shift, turn,
+scale), and the picture is sampled along it. A recogniser has to see faces as it saw them in
+training; unaligned, the distance between two pictures of one person is mostly that of their poses.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from facelab.errors import FaceCountError, ImageError, ParameterError
+from facelab.recognition.mtcnn import Faces, detect
+from facelab.recognition.sampling import inverse, move_points, resize_transform, warp
+from facelab.types import Boxes, Image, Landmarks, Similarity
+
+Policy = Literal["error", "largest", "central", "all"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where the five points of a face lie in an aligned picture of `size` x `size` pixels.
+
+    `points` are left eye, right eye, nose, left and right corner of the mouth, (x, y) in pixels;
+    `weights` say how much each counts when a face is laid on the template.
+    """
+
+    name: str
+    size: int
+    points: tuple[tuple[float, float], ...]
+    weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
+
+    @property
+    def points_xy(self) -> Float[Tensor, "5 2"]:
+        """The points as a tensor, float32."""
+        return torch.tensor(self.points)
+
+
+# `python benchmarks/alignment_templates.py` measures dlib150, facenet160 and book64 again.
+TEMPLATES = {
+    template.name: template
+    for template in (
+        # dlib aligns by the corners of the eyes and the base of the nose (its own 5-point
+        # predictor; 150 pixels, padding 0.25), which MTCNN does not give. These are the places
+        # where MTCNN's points come to lie in dlib's chips: the mean of photographs and generated
+        # faces, made symmetric. The weights are those with which the faces come closest to dlib's
+        # chips (1.4 pixels on photographs, 3.2 with equal weights): mouths open and smile, and
+        # dlib does not look at them.
+        Template(
+            "dlib150",
+            150,
+            ((46.6, 44.8), (100.5, 44.8), (73.5, 76.8), (48.9, 104.8), (98.2, 104.8)),
+            weights=(1.0, 1.0, 0.3, 0.0, 0.0),
+        ),
+        # The reference points of ArcFace (Deng et al. 2019), for 112 x 112 pixels.
+        Template(
+            "arcface112",
+            112,
+            (
+                (38.2946, 51.6963),
+                (73.5318, 51.5014),
+                (56.0252, 71.7366),
+                (41.5493, 92.3655),
+                (70.7299, 92.2041),
+            ),
+        ),
+        # FaceNet in PyTorch scales MTCNN's box to 160 x 160 pixels and does not turn it. These are
+        # the mean places of the points in an upright box that is scaled alike both ways.
+        Template(
+            "facenet160",
+            160,
+            ((48.6, 57.7), (110.4, 57.7), (79.5, 94.8), (51.2, 127.0), (107.8, 127.0)),
+        ),
+        # The mean places of the points in the pre-trained generator's faces, made symmetric: a
+        # photograph that is aligned so is framed like a generated face.
+        Template(
+            "book64",
+            64,
+            ((21.65, 29.0), (41.35, 29.0), (31.5, 41.5), (23.1, 52.3), (39.9, 52.3)),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Faces cut out of one picture, and what is needed to put them back.
+
+    `images` (faces, 3, size, size); `transforms` take pixels of the picture to pixels of the crop;
+    `landmarks`, `boxes` and `probabilities` are the detector's, in pixels of the picture. For crops
+    that were passed as aligned, nothing was detected: the landmarks are the template's own, the
+    box is the whole picture and the probability NaN.
+    """
+
+    images: Image
+    landmarks: Landmarks
+    boxes: Boxes
+    transforms: Similarity
+    probabilities: Float[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def find_template(template: str | Template) -> Template:
+    """Return the template of that name. Raises `ParameterError` when there is none."""
+    if isinstance(template, Template):
+        return template
+    if template not in TEMPLATES:
+        raise ParameterError(
+            f"there is no template called {template!r}; choose one of: {', '.join(TEMPLATES)}"
+        )
+    return TEMPLATES[template]
+
+
+def similarity_transform(
+    source: Float[Tensor, "#batch points 2"],
+    target: Float[Tensor, "#batch points 2"],
+    weights: Float[Tensor, " points"] | None = None,
+) -> Similarity:
+    """Return the shift, turn and scale that take points `source` closest to `target`.
+
+    Both are (batch, points, 2); one of them may have a batch of one. Closest in the weighted mean
+    of squared distances, weights being equal when not given. With z = x + iy about the weighted
+    mean, the best factor is sum w conj(source) target / sum w |source|^2: the closed form of
+    Umeyama (1991) in the plane, and never a reflection. Differentiable.
+
+    Raises `ImageError` when the points of a face coincide or can't be laid on each other.
+    """
+    w = source.new_ones(source.shape[1]) if weights is None else weights.to(source)
+    w = (w / w.sum())[None, :, None]
+    source_mean, target_mean = ((w * p).sum(1, keepdim=True) for p in (source, target))
+    s, t = source - source_mean, target - target_mean
+    spread = (w * s.square()).sum((1, 2))
+    along = (w * s * t).sum((1, 2))
+    across = (w[..., 0] * (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0])).sum(1)
+    length = torch.hypot(along.detach(), across.detach())
+    limit = 1e-6 * (w * t.square()).sum((1, 2)).detach()
+    if not ((spread.detach() > 1e-6) & (length > limit)).all():
+        raise ImageError(
+            "the landmarks of a face coincide or have no direction, so it can't be aligned; give "
+            "five distinct points, in pixels"
+        )
+    a, b = along / spread, across / spread
+    turn = torch.stack([torch.stack([a, -b], dim=1), torch.stack([b, a], dim=1)], dim=1)
+    shift = target_mean[:, 0] - torch.einsum("bij,bj->bi", turn, source_mean.expand_as(s)[:, 0])
+    return torch.cat([turn, shift[:, :, None]], dim=2)
+
+
+def template_transform(landmarks: Landmarks, template: str | Template) -> Similarity:
+    """Return the transforms that lay faces' five points, (batch, 5, 2), on a template."""
+    template = find_template(template)
+    weights = landmarks.new_tensor(template.weights)
+    return similarity_transform(landmarks, template.points_xy.to(landmarks)[None], weights)
+
+
+def align(
+    images: Float[Tensor, "#batch 3 height width"],
+    landmarks: Landmarks,
+    template: str | Template = "dlib150",
+) -> Float[Tensor, "batch 3 size size"]:
+    """Cut faces out so that their five points, (faces, 5, 2) in pixels, lie on the template.
+
+    Give one picture and the landmarks of any number of its faces, or one picture per face. Returns
+    (faces, 3, size, size); what lies outside a picture is black. Shrinking does not alias (see
+    `sampling.warp`), and gradients flow to the images.
+    """
+    template = find_template(template)
+    transforms = template_transform(landmarks, template)
+    return warp(images, transforms, (template.size, template.size))
+
+
+def paste_back(
+    crops: Float[Tensor, "batch 3 rows columns"],
+    images: Image,
+    transforms: Similarity,
+    feather: float = 0.1,
+) -> Image:
+    """Put aligned crops back to where they were cut from; returns new images.
+
+    `transforms` are those the crops were made with, one crop per image. The crop counts fully in
+    its middle and fades out towards its edges over the share `feather` of its side. A crop that is
+    put back unchanged gives the image again, but for what two interpolations blur.
+    """
+    size = (crops.shape[2], crops.shape[3])
+    region = _region(size, transforms, (images.shape[2], images.shape[3]))
+    left, top, right, bottom = region
+    if right <= left or bottom <= top:
+        return images.clone()
+    # Both ways within the rectangle that the crops cover: the picture may be large.
+    shifted = transforms.clone()
+    shifted[:, :, 2] = move_points(transforms.new_tensor([[[left, top]]]), transforms)[:, 0]
+    back = inverse(shifted)
+    inside = warp(crops, back, (bottom - top, right - left))
+    share = _feather(shifted, size, (bottom - top, right - left), feather)
+    pasted = images.clone()
+    part = images[:, :, top:bottom, left:right]
+    pasted[:, :, top:bottom, left:right] = part + share * (inside - part)
+    return pasted
+
+
+def _region(
+    size: tuple[int, int], transforms: Similarity, picture: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom), in whole pixels, of what the crops cover."""
+    right, bottom = size[1] - 0.5, size[0] - 0.5
+    corners = [[-0.5, -0.5], [right, -0.5], [-0.5, bottom], [right, bottom]]
+    corners = transforms.new_tensor([corners]).expand(len(transforms), -1, -1)
+    points = move_points(corners, inverse(transforms.detach())).flatten(0, 1)
+    low, high = points.amin(0).floor().long().tolist(), points.amax(0).ceil().long().tolist()
+    return (
+        max(low[0], 0),
+        max(low[1], 0),
+        min(high[0] + 1, picture[1]),
+        min(high[1] + 1, picture[0]),
+    )
+
+
+def _feather(
+    transforms: Similarity, size: tuple[int, int], part: tuple[int, int], feather: float
+) -> Float[Tensor, "batch 1 rows columns"]:
+    """Return how much of the crop shows at each pixel: 0 outside it, 1 in its middle."""
+    y, x = (torch.arange(n, dtype=transforms.dtype, device=transforms.device) for n in part)
+    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)[None]
+    points = move_points(points.expand(len(transforms), -1, -1), transforms)
+    extent = points.new_tensor([size[1], size[0]])
+    to_edge = torch.minimum(points + 0.5, extent - 0.5 - points).amin(2)
+    width = max(feather * min(size), 1e-6)
+    return (to_edge / width).clamp(0, 1).unflatten(1, part)[:, None]
+
+
+def crop_faces(
+    image: Image,
+    template: str | Template = "dlib150",
+    policy: Policy = "error",
+    *,
+    aligned: bool = False,
+    source: str = "the picture",
+    minimum_probability: float = 0.9,
+) -> Aligned:
+    """Find the faces of one picture (1, 3, height, width) and align them to a template.
+
+    `policy` says what to do about several faces: "error" refuses them, "largest" takes the largest
+    box, "central" the one whose centre is closest to the picture's, "all" takes all, the largest
+    first. With `aligned` the image is a batch of square crops that are aligned already: they are
+    only scaled. `source` is what messages call the picture, such as its file name.
+
+    Raises `FaceCountError` when there is no face, or several under "error"; `ImageError` when an
+    aligned crop isn't square. Gradients flow to the image.
+    """
+    template = find_template(template)
+    if policy not in get_args(Policy):
+        raise ParameterError(
+            f"there is no policy {policy!r}; choose one of: {', '.join(get_args(Policy))}"
+        )
+    if aligned:
+        return _as_aligned(image, template, source)
+    faces = detect(image, minimum_probability=minimum_probability)
+    faces = _choose(faces, (image.shape[3], image.shape[2]), policy, source)
+    transforms = template_transform(faces.landmarks, template)
+    crops = warp(image, transforms, (template.size, template.size))
+    return Aligned(crops, faces.landmarks, faces.boxes, transforms, faces.probabilities)
+
+
+def _choose(faces: Faces, extent: tuple[int, int], policy: Policy, source: str) -> Faces:
+    """Apply the policy to the faces of a picture of `extent` (width, height)."""
+    if not len(faces):
+        raise FaceCountError(
+            f"{source}: no face was found; give a picture with a face that is upright, at least "
+            "20 pixels wide and turned to the camera, or a crop that is aligned already"
+        )
+    if policy == "all" or len(faces) == 1:
+        return faces
+    if policy == "largest":
+        return faces[:1]
+    if policy == "central":
+        middle = (faces.boxes.new_tensor(extent) - 1) / 2
+        centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+        return faces[[int((centres - middle).norm(dim=1).argmin())]]
+    raise FaceCountError(
+        f"{source}: {len(faces)} faces were found where one is expected; crop the picture to one "
+        'face, or choose the policy "largest", "central" or "all"'
+    )
+
+
+def _as_aligned(images: Image, template: Template, source: str) -> Aligned:
+    """Scale square crops that are aligned already; nothing is detected."""
+    height, width = images.shape[2:]
+    if height != width:
+        raise ImageError(
+            f"{source}: an aligned face is square, this is {width} x {height} pixels; crop it, or "
+            "have the face found and aligned"
+        )
+    transforms = resize_transform((height, width), (template.size, template.size))
+    transforms = transforms.to(images).expand(len(images), -1, -1)
+    size = (template.size, template.size)
+    crops = images if (height, width) == size else warp(images, transforms, size)
+    places = template.points_xy.to(images).expand(len(images), -1, -1)
+    box = images.new_tensor([[-0.5, -0.5, width - 0.5, height - 0.5]])
+    return Aligned(
+        images=crops,
+        landmarks=move_points(places, inverse(transforms)),
+        boxes=box.expand(len(images), -1),
+        transforms=transforms,
+        probabilities=images.new_full((len(images),), torch.nan),
+    )

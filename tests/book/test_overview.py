@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from facelab.book import manifest, overview, report
+from facelab.errors import BookError
+
+BOOK = """
+[book]
+title = "A book"
+subtitle = "short"
+authors = ["Somebody"]
+copyright = "2026"
+licence = "Apache-2.0"
+repository = ""
+bibliography = "chapters/references.bib"
+
+[profiles.quick]
+purpose = "for readers"
+budget_s = 90
+
+[[chapter]]
+slug = "01_faces"
+title = "Faces"
+module = "facelab.recognition"
+minutes = 7
+assets = []
+claims = []
+"""
+BLOCKS = "".join(
+    f"<!-- facelab:{name} -->\n<!-- /facelab:{name} -->\n"
+    for name in ("fresh", "chapters", "assets")
+)
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    (tmp_path / "book.toml").write_text(BOOK)
+    (tmp_path / "README.md").write_text(f"# Title\n{BLOCKS}the end\n")
+    monkeypatch.chdir(tmp_path)
+    return manifest.load(tmp_path / "book.toml")
+
+
+def _run(folder, slug, minutes, outcome="ok"):
+    folder.mkdir(exist_ok=True)
+    entry = {"slug": slug, "minutes": minutes, "outcome": outcome}
+    (folder / report.FILE).write_text(json.dumps({"chapters": {slug: entry}}))
+    return folder
+
+
+def test_a_chapter_without_a_record_says_so(book):
+    row = overview.chapter_table(book).splitlines()[-1]
+    assert row == (
+        "| [Faces](01_faces.ipynb) | foundation | `facelab.recognition` | 7 | not measured yet | 0 |"
+    )
+
+
+def test_the_measured_seconds_come_from_the_last_good_run(book, tmp_path):
+    overview.write_chapter_record(book, _run(tmp_path / "runs", "01_faces", 0.5))
+    overview.write_chapter_record(book, _run(tmp_path / "runs", "01_faces", 9.0, "failed"))
+    overview.write_chapter_record(book, _run(tmp_path / "runs", "99_gone", 1.0))
+    assert "| 30 s |" in overview.chapter_table(book)
+    assert list(overview.record(overview.CHAPTER_RECORD, tmp_path)["chapters"]) == ["01_faces"]
+
+
+def test_fresh_minutes_come_from_the_record(book, tmp_path):
+    assert "Not measured yet" in overview.fresh_table()
+    step = {"command": "make book", "step": "in all", "seconds": 150}
+    content = {"date": "2026-01-02", "machine": "a machine", "steps": [step]}
+    (tmp_path / "records").mkdir()
+    (tmp_path / overview.FRESH_RECORD).write_text(json.dumps(content))
+    assert "| `make book` | in all | 2.5 |" in overview.fresh_table()
+
+
+def test_the_readme_is_filled_once_and_keeps_its_other_text(book, tmp_path):
+    assert overview.write_readme(book) == [tmp_path / "README.md"]
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("# Title\n<!-- facelab:fresh -->\nNot measured yet")
+    assert text.endswith("<!-- /facelab:assets -->\nthe end\n")
+    assert "| [Faces](chapters/01_faces.ipynb) |" in text
+    assert "`dlib-resnet`" in text
+    assert overview.write_readme(book) == []
+
+
+def test_a_readme_without_a_block_is_named(book):
+    with pytest.raises(BookError, match="facelab:assets"):
+        overview.readme(BLOCKS.replace("/facelab:assets", "gone"), book)
