@@ -58,7 +58,9 @@ random = torch.Generator().manual_seed(seed)
 # %%
 photograph = images.load_image(photo or assets.path("astronaut"))
 figures.show(
-    figures.image_row([photograph], [photo or "Eileen Collins, NASA (public domain)"], 3.6),
+    figures.image_row(
+        [photograph], [photo or "Eileen Collins, NASA (public domain)"], 3.6
+    ),
     alt="The photograph that this chapter works on, before anything was done to it.",
     photograph=True,
 )
@@ -87,9 +89,16 @@ source(images.from_uint8)
 
 # %% tags=["nbval-check-output"]
 black_grey_white = torch.tensor([0, 51, 255], dtype=torch.uint8)
-row = black_grey_white.view(1, 3, 1).expand(1, 3, 3)  # three pixels of three equal channels
+row = black_grey_white.view(1, 3, 1).expand(
+    1, 3, 3
+)  # three pixels of three equal channels
 values = images.from_uint8(row)[0, 0, 0].tolist()
-print("levels", black_grey_white.tolist(), "->", [round(value, 3) for value in values])
+print(
+    "levels",
+    black_grey_white.tolist(),
+    "->",
+    [round(value, 3) for value in values],
+)
 
 # %% [markdown]
 # ### Exercise 1.1: the way back
@@ -115,13 +124,17 @@ print("levels", black_grey_white.tolist(), "->", [round(value, 3) for value in v
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _returns_levels(answer):
     got = answer(torch.tensor([-1.0, 0.0, 1.0]))
     assert got.dtype == torch.uint8, f"levels are uint8, yours are {got.dtype}"
-    assert got.tolist() == [0, 128, 255], f"-1, 0, 1 should give 0, 128, 255, yours {got.tolist()}"
+    assert got.tolist() == [0, 128, 255], (
+        f"-1, 0, 1 should give 0, 128, 255, yours {got.tolist()}"
+    )
     got = answer(torch.tensor([-3.0, 1.2]))
-    assert got.tolist() == [0, 255], f"values outside must be clipped, yours give {got.tolist()}"
+    assert got.tolist() == [0, 255], (
+        f"values outside must be clipped, yours give {got.tolist()}"
+    )
 
 
 way_back = Exercise("1.1 The way back", _returns_levels, minutes=3)
@@ -156,7 +169,9 @@ way_back.prove(to_levels_solution)
 
 # %%
 found = mtcnn.detect(photograph)
-labels = [f"p = {probability:.3f}" for probability in found.probabilities.tolist()]
+labels = [
+    f"p = {probability:.3f}" for probability in found.probabilities.tolist()
+]
 figures.show(
     figures.detections(photograph, found.boxes, found.landmarks, labels),
     alt="The photograph with a box around each detected face, and five landmarks on the face.",
@@ -168,7 +183,9 @@ figures.show(
 # chapter insists on exactly one, and stops with one clear line otherwise:
 
 # %%
-aligned = align.crop_faces(photograph, "dlib150", policy="error", source=photo or "the portrait")
+aligned = align.crop_faces(
+    photograph, "dlib150", policy="error", source=photo or "the portrait"
+)
 print(f"one face, {aligned.boxes[0, 2] - aligned.boxes[0, 0]:.0f} pixels wide")
 
 # %% [markdown]
@@ -202,15 +219,21 @@ print(f"one face, {aligned.boxes[0, 2] - aligned.boxes[0, 0]:.0f} pixels wide")
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _measures_overlap(answer):
     def expect(a, b, value, why):
         got = float(answer(a, b))
-        assert math.isclose(got, value, abs_tol=1e-6), f"{why}: expected {value:.4f}, got {got:.4f}"
+        assert math.isclose(got, value, abs_tol=1e-6), (
+            f"{why}: expected {value:.4f}, got {got:.4f}"
+        )
 
     expect((0, 0, 2, 2), (0, 0, 2, 2), 1, "a box with itself")
-    expect((0, 0, 2, 2), (1, 0, 3, 2), 1 / 3, "two boxes that share half of each")
-    expect((0, 0, 2, 2), (5, 0, 6, 1), 0, "boxes side by side that do not touch")
+    expect(
+        (0, 0, 2, 2), (1, 0, 3, 2), 1 / 3, "two boxes that share half of each"
+    )
+    expect(
+        (0, 0, 2, 2), (5, 0, 6, 1), 0, "boxes side by side that do not touch"
+    )
     expect((0, 0, 1, 1), (3, 3, 4, 4), 0, "boxes apart in both directions")
 
 
@@ -263,7 +286,9 @@ source(align.similarity_transform)
 # %% tags=["nbval-check-output"]
 template = align.TEMPLATES["dlib150"].points_xy
 turn = math.radians(20)
-rotation = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+rotation = torch.tensor(
+    [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
+)
 moved = 0.7 * template @ rotation.T + torch.tensor([12.0, -5.0])
 transform = align.similarity_transform(moved[None], template[None])[0]
 restored = moved @ transform[:, :2].T + transform[:, 2]
@@ -294,19 +319,25 @@ print(f"worst error after the way back: {error:.3f} pixels")
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _reads_scale_and_angle(answer):
     for scale, degrees in [(1, 0), (2, 30), (0.5, -45), (1.5, 120)]:
         phi = math.radians(degrees)
         cosine, sine = scale * math.cos(phi), scale * math.sin(phi)
         got = answer(torch.tensor([[cosine, -sine, 3.0], [sine, cosine, -7.0]]))
-        assert len(got) == 2, "return two numbers: the scale and the angle in degrees"
-        assert math.isclose(got[0], scale, rel_tol=1e-4), f"scale {scale}: got {float(got[0]):.3f}"
+        assert len(got) == 2, (
+            "return two numbers: the scale and the angle in degrees"
+        )
+        assert math.isclose(got[0], scale, rel_tol=1e-4), (
+            f"scale {scale}: got {float(got[0]):.3f}"
+        )
         wrong = f"angle {degrees} degrees: got {float(got[1]):.2f}"
         assert math.isclose(got[1], degrees, abs_tol=1e-2), wrong
 
 
-read_transform = Exercise("1.3 Read a transform", _reads_scale_and_angle, points=2)
+read_transform = Exercise(
+    "1.3 Read a transform", _reads_scale_and_angle, points=2
+)
 
 
 # %% tags=["exercise"]
@@ -338,7 +369,9 @@ read_transform.prove(scale_and_angle_solution)
 names = ["book64", "arcface112", "dlib150"]
 crops = [align.align(photograph, aligned.landmarks, name) for name in names]
 figures.show(
-    figures.image_row(crops, ["book64: 64 px", "arcface112: 112 px", "dlib150: 150 px"]),
+    figures.image_row(
+        crops, ["book64: 64 px", "arcface112: 112 px", "dlib150: 150 px"]
+    ),
     alt="The same face cropped to three templates of 64, 112 and 150 pixels, upright and centred.",
 )
 
@@ -363,9 +396,13 @@ recogniser = embedder.embedder("dlib")
 source(type(recogniser).distance)
 
 # %%
-portraits = {path.stem: path for path in sorted(assets.path("portraits").glob("*.jpg"))}
+portraits = {
+    path.stem: path for path in sorted(assets.path("portraits").glob("*.jpg"))
+}
 chips = [
-    align.crop_faces(images.load_image(path), "dlib150", policy="largest").images
+    align.crop_faces(
+        images.load_image(path), "dlib150", policy="largest"
+    ).images
     for path in portraits.values()
 ]
 chips = torch.cat([aligned.images, *chips])
@@ -377,13 +414,18 @@ figures.show(
 
 # %% [markdown]
 # The last four are White House photographs: one of Joe Biden and three of Barack Obama in different
-# lights, poses and expressions. Below, pairs under the recogniser's same-person threshold are framed.
+# lights, poses and expressions. (As works of the US government they are in the public domain there; the
+# notice that comes with them asks that they not be altered. We crop and compare them, and no chapter
+# edits them.) `biden` and `obama3` were cut from one photograph: one room, one camera, one second, two
+# people. Below, pairs under the recogniser's same-person threshold are framed.
 # Its author gives the threshold for raw embeddings (0.6, not squared); the framed pairs use the same
 # border after (1.4), since raw embeddings of this network are about 1.4 long.
 
 # %%
 codes = recogniser.embed(chips)
-between = torch.stack([recogniser.distance(codes, code[None]) for code in codes])
+between = torch.stack(
+    [recogniser.distance(codes, code[None]) for code in codes]
+)
 figures.show(
     figures.distance_matrix(between, people, recogniser.threshold_squared),
     alt="Distances between five photographs: small among the three of Obama, large for other pairs.",
@@ -419,14 +461,19 @@ print("another person:", other)
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _measures_distance(answer):
     a, b = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 0.5])
-    cases = [(a, a, 0, "a vector with itself"), (a, 7 * a, 0, "length must not matter")]
+    cases = [
+        (a, a, 0, "a vector with itself"),
+        (a, 7 * a, 0, "length must not matter"),
+    ]
     cases += [(a, b, 2, "orthogonal vectors"), (a, -a, 4, "opposite vectors")]
     for u, v, value, why in cases:
         got = float(answer(u, v))
-        assert math.isclose(got, value, abs_tol=1e-5), f"{why}: expected {value}, got {got:.3f}"
+        assert math.isclose(got, value, abs_tol=1e-5), (
+            f"{why}: expected {value}, got {got:.3f}"
+        )
 
 
 by_cosine = Exercise("1.4 Distance from cosine", _measures_distance)
@@ -459,12 +506,17 @@ by_cosine.prove(distance_by_cosine_solution)
 # %%
 scale, angle = scale_and_angle_solution(aligned.transforms[0])
 side = 150 / scale
-print(f"the frame is {side:.0f} pixels wide in the photograph, turned by {angle:.1f} degrees")
+print(
+    f"the frame is {side:.0f} pixels wide in the photograph, turned by {angle:.1f} degrees"
+)
 
 # %%
 shares = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5]
 steps = [torch.tensor([share * side, 0.0]) for share in shares]
-slid = [align.align(photograph, aligned.landmarks + step, "dlib150") for step in steps]
+slid = [
+    align.align(photograph, aligned.landmarks + step, "dlib150")
+    for step in steps
+]
 slid_codes = recogniser.embed(torch.cat(slid))
 drift = recogniser.distance(slid_codes, slid_codes[:1])
 figure = figures.curves(
@@ -474,15 +526,25 @@ figure = figures.curves(
     y_axis="distance to the aligned face",
     references={"same-person threshold": recogniser.threshold_squared},
 )
-figures.show(figure, alt="The distance to the aligned face grows as the frame slides off the face.")
+figures.show(
+    figure,
+    alt="The distance to the aligned face grows as the frame slides off the face.",
+)
 
 # %%
 another = [
-    share for share, far in zip(shares, drift, strict=True) if far > recogniser.threshold_squared
+    share
+    for share, far in zip(shares, drift, strict=True)
+    if far > recogniser.threshold_squared
 ]
-print("another person from a shift of", f"{another[0]:.0%}" if another else "more than 50%")
+print(
+    "another person from a shift of",
+    f"{another[0]:.0%}" if another else "more than 50%",
+)
 figures.show(
-    figures.image_row(slid[::2], [f"{share:.0%}" for share in shares[::2]], 1.5),
+    figures.image_row(
+        slid[::2], [f"{share:.0%}" for share in shares[::2]], 1.5
+    ),
     alt="The frame slid sideways over the same photograph, from well aligned to half a face.",
 )
 
@@ -497,7 +559,7 @@ figures.show(
 #
 # $$ x = G(z), \qquad z \sim \mathcal{N}(0, I_{100}). \tag{1.5} $$
 #
-# Chapter 4 trains some. Here we take one that exists: a DCGAN {cite:p}`radford2016dcgan` of five
+# Later chapters train some. Here we take one that exists: a DCGAN {cite:p}`radford2016dcgan` of five
 # transposed convolutions, trained by its authors on DigiFace-1M {cite:p}`bae2023digiface`, a set of
 # *rendered* heads. So its faces are of nobody twice over: they are invented, and what they were
 # learned from was drawn by a computer too.
@@ -509,7 +571,9 @@ source(dcgan.DCGAN.__init__)
 generator = dcgan.pretrained()
 latent = generator.sample_latent(faces, random)
 drawn = generator(latent)
-print(f"{len(drawn)} faces, {drawn.shape[-1]} x {drawn.shape[-1]} pixels, weights: {generator.id}")
+print(
+    f"{len(drawn)} faces, {drawn.shape[-1]} x {drawn.shape[-1]} pixels, weights: {generator.id}"
+)
 
 # %%
 figures.show(
@@ -543,19 +607,28 @@ if len(missed):
 # gate {cite:p}`grother2019`.
 
 # %%
-landmarks = torch.cat([found.landmarks[:1] for found in each])  # the largest face of each picture
+landmarks = torch.cat(
+    [found.landmarks[:1] for found in each]
+)  # the largest face of each picture
 chips = align.align(drawn[seen], landmarks, "dlib150")
 codes = recogniser.embed(chips)
 pairs = torch.combinations(torch.arange(len(codes)))
 apart = recogniser.distance(codes[pairs[:, 0]], codes[pairs[:, 1]])
 under = (apart < recogniser.threshold_squared).float().mean()
-print(f"{len(apart)} pairs of different faces: mean distance {apart.mean():.2f}, ", end="")
-print(f"standard deviation {apart.std():.2f}, {under:.0%} under the same-person threshold")
+print(
+    f"{len(apart)} pairs of different faces: mean distance {apart.mean():.2f}, ",
+    end="",
+)
+print(
+    f"standard deviation {apart.std():.2f}, {under:.0%} under the same-person threshold"
+)
 
 # %%
 figures.show(
     figures.histograms(
-        [apart], ["pairs of generated faces"], threshold=recogniser.threshold_squared
+        [apart],
+        ["pairs of generated faces"],
+        threshold=recogniser.threshold_squared,
     ),
     alt="Histogram of the distances of generated faces, with the recogniser's same-person threshold.",
 )
@@ -593,7 +666,9 @@ to_target = recogniser.distance(codes, target)
 order = to_target.argsort()[:5]
 titles = ["photograph", *(f"{to_target[index]:.2f}" for index in order)]
 figures.show(
-    figures.image_row([aligned.images, *(chips[index][None] for index in order)], titles, 1.6),
+    figures.image_row(
+        [aligned.images, *(chips[index][None] for index in order)], titles, 1.6
+    ),
     alt="The photograph's face and the five drawn faces that the recogniser finds most like it.",
 )
 
@@ -622,7 +697,7 @@ figures.show(
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _keeps_length(answer):
     a, b = torch.tensor([4.0, 0.0]), torch.tensor([0.0, 2.0])
     for share, want in [(0, a), (1, b)]:
@@ -634,10 +709,14 @@ def _keeps_length(answer):
     assert math.isclose(middle.norm(), 3, rel_tol=1e-4), wrong
     straight = torch.tensor([2.0, 1.0])
     wrong = "the direction should stay that of the straight line"
-    assert torch.allclose(middle / middle.norm(), straight / straight.norm()), wrong
+    assert torch.allclose(middle / middle.norm(), straight / straight.norm()), (
+        wrong
+    )
 
 
-halfway = Exercise("1.5 Halfway between two faces", _keeps_length, minutes=8, points=3)
+halfway = Exercise(
+    "1.5 Halfway between two faces", _keeps_length, minutes=8, points=3
+)
 
 
 # %% tags=["exercise"]
@@ -659,7 +738,9 @@ def walk_solution(a, b, t):
 halfway.prove(walk_solution)
 
 # %%
-sure = torch.tensor([found.probabilities.max() if len(found) else 0.0 for found in each])
+sure = torch.tensor(
+    [found.probabilities.max() if len(found) else 0.0 for found in each]
+)
 start, end = latent[sure.topk(2).indices]
 shares = torch.linspace(0, 1, 9)
 straight = torch.stack([(1 - t) * start + t * end for t in shares])
@@ -704,7 +785,13 @@ widgets.walk(generator, latent, walk_solution)
 # What this chapter used, under which licence, and what it may be used for:
 
 # %% tags=["nbval-check-output"]
-for name in ("astronaut", "portraits", "mtcnn", "gan-face-generate", "dlib-resnet"):
+for name in (
+    "astronaut",
+    "portraits",
+    "mtcnn",
+    "gan-face-generate",
+    "dlib-resnet",
+):
     asset = assets.ASSETS[name]
     print(f"{name} ({asset.licence}): {asset.use}")
 

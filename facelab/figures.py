@@ -121,7 +121,7 @@ def distance_matrix(
     distances: Float[Tensor, "rows columns"],
     names: Sequence[str],
     threshold: float,
-    width_in: float = 5.2,
+    width_in: float = 4.6,
 ) -> "Figure":
     """Draw a table of distances; those below the same-person threshold are framed."""
     from matplotlib.patches import Rectangle

@@ -111,8 +111,7 @@ def test_a_random_negative_is_semi_hard_and_each_of_them_comes_up(random):
     embeddings = on_circle(0, 40, 20, 44, -45, 46, 180)
     identities = torch.tensor([0, 0, 1, 2, 3, 4, 5])
     drawn = {
-        semi_hard_triplets(embeddings, identities, generator=random)[0, 2].item()
-        for _ in range(60)
+        semi_hard_triplets(embeddings, identities, generator=random)[0, 2].item() for _ in range(60)
     }
     assert drawn == {3, 4, 5}  # chord(46) - chord(40) = 0.14 < 0.2; 2 is too close, 6 too far
 

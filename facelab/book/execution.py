@@ -121,8 +121,7 @@ def _execute(
                 for job in running.values():
                     job.stop(report.INTERRUPTED)
             while waiting and len(running) < jobs:
-                plan = waiting.popleft()
-                job = Job(plan, shelf.folder, jobs, lambda *event: events.put(event))
+                job = _started(waiting.popleft(), shelf.folder, jobs, events)
                 running[job.slug] = job
             _pass_on(events, running, shelf, progress)
             for job in running.values():
@@ -131,6 +130,16 @@ def _execute(
     finally:
         for job in running.values():
             job.close()
+
+
+def _started(plan: Plan, folder: Path, jobs: int, events: SimpleQueue) -> Job:
+    try:
+        return Job(plan, folder, jobs, lambda *event: events.put(event))
+    except OSError as error:
+        raise BookError(
+            f"{plan.chapter.slug} can't be started ({error}); make room, or set TMPDIR to a folder "
+            "that has some"
+        ) from None
 
 
 def _pass_on(

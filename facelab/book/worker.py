@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -136,8 +137,19 @@ def execute(task: dict[str, Any], emit: Emit) -> None:
         # The chapter's name, instead of folders of this machine.
         name = Path(task["notebook"]).name
         executed.metadata.papermill.update({"input_path": name, "output_path": name})
-        nbformat.write(executed, task["executed"])
+        failure = _save(executed, Path(task["executed"])) or failure
     emit("end", failure=failure, peak_memory_mb=course.memory.peak_mb, **measured)
+
+
+def _save(executed: NotebookNode, path: Path) -> dict[str, Any] | None:
+    """Write the executed notebook, or nothing at all and return why."""
+    try:
+        nbformat.write(executed, path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        message = f"the executed notebook can't be written ({error.strerror}); make room"
+        return {"cell": 0, "name": "BookError", "message": message, "traceback": []}
+    return None
 
 
 def _papermill(notebook: NotebookNode, task: dict[str, Any], course: Course) -> NotebookNode:
@@ -216,6 +228,7 @@ def _stop_when_told(finished: threading.Event) -> None:
 
 def main() -> None:
     """Read the task, execute it, and report."""
+    runner = os.getppid()
     logging.basicConfig(stream=sys.stderr, level=logging.CRITICAL)
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing but events may reach the runner
@@ -227,8 +240,12 @@ def main() -> None:
         task = json.loads(lines.readline())
     finished = threading.Event()
     threading.Thread(target=_stop_when_told, args=(finished,), daemon=True).start()
-    execute(task, emit)
-    finished.set()
+    try:
+        execute(task, emit)
+    finally:
+        finished.set()
+        if os.getppid() != runner:  # it was killed, and nobody else is left to tidy up
+            shutil.rmtree(task["workspace"], ignore_errors=True)
 
 
 if __name__ == "__main__":

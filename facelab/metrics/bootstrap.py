@@ -77,9 +77,7 @@ def weighted_mean(values: Float[Tensor, " pairs"]) -> Statistic:
     return statistic
 
 
-def weighted_auc(
-    *, distances: Float[Tensor, " pairs"], same: Bool[Tensor, " pairs"]
-) -> Statistic:
+def weighted_auc(*, distances: Float[Tensor, " pairs"], same: Bool[Tensor, " pairs"]) -> Statistic:
     """Return the statistic: the area under the ROC of weighted pairs; smaller means more similar.
 
     It sorts once, so that a thousand draws cost no thousand sorts.

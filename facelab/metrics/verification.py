@@ -195,8 +195,10 @@ def measure(
         auc=auc(distances=penalised, same=same) if both else None,
         eer=eer,
         one_minus_eer=None if eer is None else 1 - eer,
-        tpr_at_fpr={str(rate): curve and tpr_at_fpr(curve, rate, int((~same).sum()))
-                    for rate in FALSE_POSITIVE_RATES},
+        tpr_at_fpr={
+            str(rate): curve and tpr_at_fpr(curve, rate, int((~same).sum()))
+            for rate in FALSE_POSITIVE_RATES
+        },
         d_prime=d_prime(distances=pairs.distances[measured], same=same[measured]),
         intervals=_intervals(pairs, right, both, replicates, generator),
         histogram=histogram(distances=pairs.distances[measured], same=same[measured]),

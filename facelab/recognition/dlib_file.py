@@ -110,10 +110,10 @@ class DlibFile:
             self.fail(start, expected, f"{mantissa} x 2^{exponent}, which is too large")
 
     def require_real(self, value: float, expected: str) -> None:
-        """Read a real number that has to be `value`, to six digits (dlib writes float32)."""
+        """Read a real number that has to be `value`, to the precision of float32."""
         start = self.offset
         found = self.real(expected)
-        if not math.isclose(found, value, rel_tol=1e-6):
+        if not math.isclose(found, value, rel_tol=1e-7):
             self.fail(start, f"{expected} {value}", f"{found:g}")
 
     def tensor(self, shape: tuple[int, int, int, int], expected: str) -> Float[Tensor, "a b c d"]:

@@ -48,7 +48,8 @@ BLOCKS = (
     (256, 256, True),
 )
 
-Channels = Float[Tensor, "batch channels rows columns"]
+# Channels, rows and columns change from layer to layer.
+Features = Float[Tensor, "batch _ _ _"]
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ def fold(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
-def add(a: Channels, b: Channels) -> Channels:
+def add(a: Features, b: Features) -> Features:
     """Add two tensors; where one is smaller, it is filled up with zeros at the end (dlib's sum)."""
     if a.shape == b.shape:
         return a + b
@@ -245,7 +246,7 @@ class Residual(nn.Module):
         self.first = nn.Conv2d(above, below, 3, stride=stride, padding=padding)
         self.second = nn.Conv2d(below, below, 3, padding=1)
 
-    def forward(self, x: Channels) -> Channels:
+    def forward(self, x: Features) -> Features:
         """Return relu(shortcut + second(relu(first(x))))."""
         shortcut = F.avg_pool2d(x, 2) if self.halves else x
         return F.relu(add(self.second(F.relu(self.first(x))), shortcut))
@@ -310,4 +311,4 @@ def dlib(device: str = "cpu") -> DlibEmbedder:
         raise CheckpointError(
             f"{path} does not hold dlib's recogniser; delete it, it is made again from the asset"
         ) from error
-    return DlibEmbedder(network.eval().requires_grad_(False)).to(device)
+    return DlibEmbedder(network).eval().requires_grad_(False).to(device)

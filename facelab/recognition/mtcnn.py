@@ -65,7 +65,7 @@ def detect(
 
     A picture whose longer side is above `maximum_side_px` is scaled down for the search. One whose
     shorter side is below `upscale_to` is scaled up to it, and if no face is found, to 1.6 times it:
-    of 512 generated faces 95.7 % are found so, 94.9 % without the second look. What is returned is
+    of 512 generated faces 95.5 % are found so, 94.9 % without the second look. What is returned is
     in the pixels of the picture as it was given. `minimum_size_px` is the side of the smallest face
     to look for, in the picture that is searched. Runs where the image is, without gradients; no
     face gives `Faces` of length 0.
@@ -108,7 +108,9 @@ def _networks(device: str) -> dict[str, nn.Module]:
     return {k: n.to(device).eval().requires_grad_(False) for k, n in networks.items()}
 
 
-def _search_size(image: Image, maximum_side_px: int, upscale_to: int) -> tuple[Image, Tensor]:
+def _search_size(
+    image: Image, maximum_side_px: int, upscale_to: int
+) -> tuple[Float[Tensor, "1 3 rows columns"], Float[Tensor, " 4"]]:
     """Scale the picture for the search; also return the scale of x, y, x and y.
 
     Enlarging is bilinear and stops at `maximum_side_px` on the longer side; shrinking takes means.
@@ -203,7 +205,7 @@ def _mirrored(network: nn.Module, cut: Image) -> tuple[Tensor, Tensor, Tensor]:
     return torch.stack([-right, top, -left, bottom], dim=1), points, probabilities
 
 
-def _cut(image: Image, boxes: Tensor, side: int) -> Image:
+def _cut(image: Image, boxes: Tensor, side: int) -> Float[Tensor, "boxes 3 {side} {side}"]:
     """Cut boxes out of the picture at side x side pixels; what is outside is grey."""
     scale = side / (boxes[:, 2] - boxes[:, 0])
     zero = torch.zeros_like(scale)

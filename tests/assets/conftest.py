@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,13 @@ class Index(http.server.ThreadingHTTPServer):
     def serve_wheel(self, distribution: str, members: dict[str, bytes]) -> None:
         name = f"{distribution.replace('-', '_')}-1.0-py3-none-any.whl"
         self.archives[name] = wheel(distribution, members)
+
+    def go_on_after(self, seconds: float) -> None:
+        """Go on when the client has had that long to look at the first half."""
+        waiting = threading.Thread(
+            target=lambda: (self.halfway.wait(20), time.sleep(seconds), self.go_on.set())
+        )
+        waiting.start()
 
     @property
     def downloads(self) -> int:

@@ -5,11 +5,11 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
@@ -44,20 +44,22 @@ def test_a_file_is_fetched_once_and_then_found(pack, index, tiny, home, capsys):
     assert lines[0].startswith("tiny: 0.0 MB from facelab-tiny==1.0 (wheel) in ")
 
 
-def test_a_terminal_gets_a_bar(pack, index, tiny, monkeypatch):
+def test_a_terminal_gets_a_bar(pack, index, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    index.serve_wheel("facelab-tiny", {"tiny/weights.bin": pack.content})
-    archive = next(iter(index.archives.values()))
-    source = dataclasses.replace(pack.first, archive_bytes=len(archive))
-    monkeypatch.setitem(ASSETS, "tiny", dataclasses.replace(tiny, sources=(source,)))
+    noise = os.urandom(4_000_000)
+    index.serve_wheel("facelab-tiny", {"tiny/weights.bin": noise})
+    source = dataclasses.replace(pack.first, archive_bytes=len(noise))
+    monkeypatch.setitem(ASSETS, "tiny", pack.one_file(source, content=noise))
     index.stops_halfway = 1
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    threading.Timer(1.2, index.go_on.set).start()
+    index.go_on_after(0.5)
     assets.path("tiny")
-    assert "tiny:   0%" in terminal.getvalue()
+    shown = {int(percent) for percent in re.findall(r"tiny: +(\d+)%", terminal.getvalue())}
+    assert 0 in shown
+    assert any(20 < percent <= 50 for percent in shown)
 
 
 def test_a_second_source_is_tried(pack, index, tiny, monkeypatch, capsys):

@@ -68,6 +68,17 @@ def test_a_cache_that_cannot_be_written_can_be_read(pack, tiny, home, monkeypatc
 # The table
 
 
+def test_a_file_that_cannot_be_read_is_named(pack, tiny, home, monkeypatch):
+    file = pack.spoil(home)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(cache, "sha256", refuse)
+    with pytest.raises(AssetError, match=f"{file} can't be read .Permission denied"):
+        assets.verify("tiny")
+
+
 def test_an_unknown_name_gets_the_nearest_one():
     with pytest.raises(AssetError, match="did you mean portraits"):
         assets.path("portrait")

@@ -51,7 +51,7 @@ Equation {eq}`eq-similarity` is set, and so is one that MathJax numbers:
 $$ d(a, b) = \left\lVert \frac{a}{\lVert a \rVert} - \frac{b}{\lVert b \rVert} \right\rVert^2
 = 2 - 2 \cos(a, b) \tag{9} $$
 
-## The latent $z$
+## The spread of $\sigma \in \mathbb{R}$
 
 Zygomatic bones are [described below](#an-exercise).
 

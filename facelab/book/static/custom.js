@@ -9,9 +9,9 @@
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
-  // Titles in the index of the search hold TeX: show \(\sigma\) as "sigma".
+  // Titles in the index of the search hold TeX: show "\sigma" as "sigma", "\mathbb{R}" as "R".
   const plain = (text) =>
-    text.replace(/\\\((.*?)\\\)/g, (_, tex) => tex.replace(/\\[a-z]+\s*(?=\{)|[\\{}]/g, ""));
+    text.includes("\\") ? text.replace(/\\[()[\]]|\\[A-Za-z]+\s*(?=\{)|[\\{}]/g, "") : text;
 
   const clean = (box) => {
     const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
