@@ -373,6 +373,7 @@ figures.show(
         crops, ["book64: 64 px", "arcface112: 112 px", "dlib150: 150 px"]
     ),
     alt="The same face cropped to three templates of 64, 112 and 150 pixels, upright and centred.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -410,6 +411,7 @@ people = ["your photo" if photo else "collins", *portraits]
 figures.show(
     figures.image_row(list(chips.split(1)), people, 1.6),
     alt="Five aligned faces: the chapter's photograph, Joe Biden once, Barack Obama three times.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -434,10 +436,10 @@ figures.show(
 # %% tags=["nbval-check-output"]
 obama = [people.index(name) for name in ("obama", "obama2", "obama3")]
 biden = people.index("biden")
-same = [round(between[i, j].item(), 3) for i in obama for j in obama if i < j]
-other = [round(between[biden, i].item(), 3) for i in obama]
-print("same person:", same)
-print("another person:", other)
+same = [between[i, j] for i in obama for j in obama if i < j]
+other = [between[biden, i] for i in obama]
+print("same person:", ", ".join(f"{value:.4g}" for value in same))
+print("another person:", ", ".join(f"{value:.4g}" for value in other))
 
 # %% [markdown]
 # ### Exercise 1.4: distance from cosine
@@ -546,6 +548,7 @@ figures.show(
         slid[::2], [f"{share:.0%}" for share in shares[::2]], 1.5
     ),
     alt="The frame slid sideways over the same photograph, from well aligned to half a face.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -598,6 +601,7 @@ if len(missed):
     figures.show(
         figures.face_sheet(missed, columns=8, width_in=4.8),
         alt="All the generated pictures in which no face was found: dark, blurred or in profile.",
+        photograph=True,
     )
 
 # %% [markdown]
@@ -651,6 +655,7 @@ titles = [f"nearest, {apart.min():.2f}", "", f"farthest, {apart.max():.2f}", ""]
 figures.show(
     figures.image_row(shown, titles, 1.7),
     alt="The two generated faces that are nearest to each other, and the two that are farthest.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -670,6 +675,7 @@ figures.show(
         [aligned.images, *(chips[index][None] for index in order)], titles, 1.6
     ),
     alt="The photograph's face and the five drawn faces that the recogniser finds most like it.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -749,6 +755,7 @@ both = generator(torch.cat([straight, kept]))
 figures.show(
     figures.face_sheet(both, columns=9),
     alt="Two walks from one drawn face to another: above a straight line, below of kept length.",
+    photograph=True,
 )
 
 # %% [markdown]

@@ -4,6 +4,7 @@ A mistake of the user's is one line on standard error and exit code 2. A verb im
 when it runs, so that `facelab --help` stays quick.
 """
 
+import importlib
 import json
 import sys
 
@@ -12,19 +13,29 @@ import click
 from facelab import __version__
 from facelab.errors import UserError
 
+INTERRUPTED = 130  # what a shell gives for Ctrl-C
+
+
+# Verbs that live beside what they serve: verb -> (module, attribute).
+ELSEWHERE = {
+    "book": ("facelab.book.commands", "book"),
+    "align": ("facelab.identity", "align"),
+    "embed": ("facelab.identity", "embed"),
+    "verify": ("facelab.identity", "verify"),
+}
+
 
 class _Verbs(click.Group):
-    """A group whose `book` verbs are loaded when they are asked for."""
+    """A group whose verbs from elsewhere are loaded when they are asked for."""
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name == "book":
-            from facelab.book.commands import book
-
-            return book
+        if name in ELSEWHERE:
+            module, attribute = ELSEWHERE[name]
+            return getattr(importlib.import_module(module), attribute)
         return super().get_command(context, name)
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted([*super().list_commands(context), "book"])
+        return sorted([*super().list_commands(context), *ELSEWHERE])
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,12 +100,17 @@ def doctor(as_json: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit with 0, 1 (a check or a chapter failed) or 2 (user error)."""
+    """Run the command line; exit with 0, 1 (a check or a chapter failed), 2 (user error) or 130."""
     try:
-        facelab.main(args=arguments, prog_name="facelab")
+        sys.exit(facelab.main(args=arguments, prog_name="facelab", standalone_mode=False))
     except UserError as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

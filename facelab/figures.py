@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from facelab import images as pictures
@@ -31,10 +31,6 @@ def show(figure: "Figure", alt: str, *, photograph: bool = False) -> None:
     `photograph` stores it as JPEG, for pictures of many colours. Raises `ValueError` when `alt` is
     empty: a figure without a description is unfinished.
     """
-    from IPython.display import display
-
-    if len(alt.split()) < 3:
-        raise ValueError("describe the figure in at least three words of alt text")
     kind, options = "png", {}
     if photograph:
         kind, options = "jpeg", {"pil_kwargs": {"quality": 90}}
@@ -42,8 +38,34 @@ def show(figure: "Figure", alt: str, *, photograph: bool = False) -> None:
     figure.savefig(
         stream, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white", **options
     )
-    mime = f"image/{kind}"
-    data = base64.b64encode(stream.getvalue()).decode()
+    _display(stream.getvalue(), f"image/{kind}", alt)
+
+
+def show_moving(frames: Sequence["Figure"], alt: str, *, seconds: float = 4.0) -> None:
+    """Display figures of one size as a picture that moves (GIF), with `alt` as in `show`.
+
+    It runs for `seconds`, rests on the last frame for two, and starts again.
+    """
+    import PIL.Image
+
+    pictures_of = []
+    for figure in frames:
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=80, facecolor="white")
+        pictures_of.append(PIL.Image.open(stream).convert("RGB").quantize(64))
+    duration = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
+    stream = io.BytesIO()
+    first, *others = pictures_of
+    first.save(stream, format="gif", save_all=True, append_images=others, duration=duration, loop=0)
+    _display(stream.getvalue(), "image/gif", alt)
+
+
+def _display(content: bytes, mime: str, alt: str) -> None:
+    from IPython.display import display
+
+    if len(alt.split()) < 3:
+        raise ValueError("describe the figure in at least three words of alt text")
+    data = base64.b64encode(content).decode()
     display({mime: data, "text/plain": alt}, raw=True, metadata={mime: {"alt": alt}})
 
 
@@ -176,12 +198,14 @@ def curves(
     x_axis: str,
     y_axis: str,
     references: dict[str, float] | None = None,
+    markers: bool = True,
 ) -> "Figure":
-    """Draw named lines over x, with horizontal reference lines."""
+    """Draw named lines over x, with horizontal reference lines; `markers` show the points."""
     figure = new_figure(6.4, 3.2)
     axes = figure.add_subplot()
     for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
-        axes.plot(x, values, marker="o", markersize=3.5, color=colour, label=name)
+        marker = "o" if markers else ""
+        axes.plot(x, values, marker=marker, markersize=3.5, color=colour, label=name)
     for (name, value), style in zip((references or {}).items(), ("--", ":", "-."), strict=False):
         axes.axhline(value, color="grey", linestyle=style, label=name)
     axes.set_xlabel(x_axis)
@@ -189,6 +213,23 @@ def curves(
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def moving_points(
+    places: Sequence[Float[Tensor, "points 2"]], groups: Int[Tensor, " points"]
+) -> list["Figure"]:
+    """Draw the same points at several times, one figure each, coloured by group, on one scale."""
+    reach = 1.1 * max(float(points.abs().max()) for points in places)
+    figures = []
+    for number, points in enumerate(places):
+        figure = new_figure(3.6, 3.8)
+        axes = figure.add_subplot()
+        x, y = points.detach().cpu().T.numpy()
+        axes.scatter(x, y, c=groups.cpu().numpy(), cmap="tab10", s=14)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.set(xticks=[], yticks=[], title=f"{number + 1} of {len(places)}")
+        figures.append(figure)
+    return figures
 
 
 def _draw_image(axes: "Axes", image: Picture) -> None:

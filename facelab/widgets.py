@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facelab import images as pictures
@@ -47,6 +48,34 @@ def walk(
         control.observe(draw, names="value")
     draw()
     return ipywidgets.VBox([ipywidgets.HBox([start, end]), share, view])
+
+
+def threshold(
+    same: Float[Tensor, " same"], different: Float[Tensor, " different"], start: float
+) -> "ipywidgets.VBox":
+    """Offer a slider for the threshold, and say what share of pairs it judges wrongly.
+
+    `same` and `different` are distances of pairs of one person and of two.
+    """
+    import ipywidgets
+
+    highest = float(torch.cat([same, different]).max())
+    limit = ipywidgets.FloatSlider(
+        min(start, highest), min=0, max=highest, step=highest / 200, description="threshold"
+    )
+    limit.readout_format = ".3f"
+    told = ipywidgets.HTML()
+
+    def tell(*_: object) -> None:
+        refused = (same >= limit.value).double().mean()
+        admitted = (different < limit.value).double().mean()
+        told.value = (
+            f"refused, though the same: {refused:.1%}; let in, though another: {admitted:.1%}"
+        )
+
+    limit.observe(tell, names="value")
+    tell()
+    return ipywidgets.VBox([limit, told])
 
 
 def png(image: Image) -> bytes:

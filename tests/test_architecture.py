@@ -18,7 +18,7 @@ LAYERS = (
     {"methods"},
     {"engine", "figures", "metrics", "widgets"},
     {"book"},
-    {"cli", "doctor", "__main__"},
+    {"cli", "doctor", "identity", "__main__"},
 )
 HEAVY = {"torchvision", "facenet_pytorch", "matplotlib", "IPython", "ipywidgets", "papermill"}
 

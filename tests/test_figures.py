@@ -1,5 +1,7 @@
 import base64
+import io
 
+import PIL.Image
 import pytest
 import torch
 
@@ -81,6 +83,21 @@ def test_histograms_have_area_one_and_a_threshold():
     area = sum(bar.get_width() * bar.get_height() for bar in axes.patches)
     assert area == pytest.approx(2, rel=1e-3)
     assert axes.lines[0].get_xdata()[0] == 0.9
+
+
+def test_a_moving_picture_has_every_frame_and_rests_on_the_last(shown):
+    places = [torch.rand(5, 2) for _ in range(3)]
+    frames = figures.moving_points(places, torch.tensor([0, 0, 1, 1, 1]))
+    figures.show_moving(frames, "five points that move", seconds=3)
+    ((data, metadata),) = shown
+    picture = PIL.Image.open(io.BytesIO(base64.b64decode(data["image/gif"])))
+    durations = []
+    for frame in range(picture.n_frames):
+        picture.seek(frame)
+        durations.append(picture.info["duration"])
+    assert durations == [1000, 1000, 2000]
+    assert metadata["image/gif"]["alt"] == "five points that move"
+    assert len({axes.get_xlim() for frame in frames for axes in frame.axes}) == 1
 
 
 def test_curves_have_their_points_and_references():

@@ -32,6 +32,16 @@ def test_the_slider_changes_the_picture_and_its_ends_are_the_two_faces(random):
     assert (halfway != _levels(view)).any()
 
 
+def test_the_threshold_tells_both_errors():
+    box = widgets.threshold(torch.tensor([0.1, 0.3]), torch.tensor([0.2, 0.4, 0.5, 0.6]), 0.25)
+    limit, told = box.children
+    assert "same: 50.0%" in told.value
+    assert "another: 25.0%" in told.value
+    limit.value = 0.6
+    assert "same: 0.0%" in told.value
+    assert "another: 75.0%" in told.value
+
+
 def test_png_keeps_the_levels(random):
     levels = torch.randint(0, 256, (6, 4, 3), generator=random, dtype=torch.uint8)
     data = widgets.png(images.from_uint8(levels))

@@ -129,6 +129,10 @@ class Chromium:
         self._browser = browser
         self.root = root
 
+    def reading(self, root: Path) -> "Chromium":
+        """Return the same browser for another book: Playwright starts only once in a thread."""
+        return Chromium(self._browser, root.resolve())
+
     @contextmanager
     def open(self, path: Path, query: str = "") -> Iterator["Page"]:
         """Open a page of the book, wait for its formulas, and close it afterwards."""

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 TOLERANCE = {"relative": 1e-3, "absolute": 1e-6}
+OUTPUT_S = 60  # how long an output may take to arrive; nbval's 5 s are few on a busy machine
 KINDS = ("text/plain", "text/markdown", "text/html")
 
 # A number stands alone: `conv2`, `0x7f` and `v2.15.0` are text. The group is atomic, so that the
@@ -127,8 +128,10 @@ def pytest_itemcollected(item: Any) -> None:
     """Let nbval compare a cell that is stored without a count (a hook of pytest)."""
     from nbval.plugin import IPyNbCell
 
-    if isinstance(item, IPyNbCell) and item.cell.execution_count is None:
-        item.cell.execution_count = 0
+    if isinstance(item, IPyNbCell):
+        item.output_timeout = OUTPUT_S
+        if item.cell.execution_count is None:
+            item.cell.execution_count = 0
 
 
 def pytest_unconfigure(config: Any) -> None:

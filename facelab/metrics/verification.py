@@ -259,7 +259,7 @@ def _intervals(
 
 def accuracy(*, distances: Distances, same: Same, threshold: float) -> float:
     """Return the share of pairs that a threshold judges right: same if the distance is below it."""
-    return float(((distances < threshold) == same).double().mean())
+    return float(((distances.double() < threshold) == same).double().mean())
 
 
 def best_threshold(*, distances: Distances, same: Same) -> float:

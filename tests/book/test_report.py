@@ -1,0 +1,74 @@
+import json
+import subprocess
+
+import pytest
+
+from facelab.book import report
+from facelab.book.report import CellTime, ChapterReport, Failure, RunReport
+
+FAILED = ChapterReport(
+    "01_a",
+    "smoke",
+    report.FAILED,
+    minutes=0.5,
+    cells=(CellTime(2, "add", 1.5),),
+    peak_memory_mb=812.4,
+    failure=Failure(3, "1 / 0", "ZeroDivisionError", "division\nby zero", ("\x1b[31mline\x1b[0m",)),
+    notebook="01_a.failed.ipynb",
+)
+
+
+def test_a_report_comes_back_as_it_was_without_colours(tmp_path):
+    good = ChapterReport("02_b", "smoke", report.OK, {"faces": 4}, reused=True)
+    report.write(tmp_path, "smoke", [FAILED, good])
+    known = report.read(tmp_path)
+    assert known["01_a"].failure.traceback == ("line",)
+    assert known["01_a"].cells == FAILED.cells
+    assert known["02_b"].parameters == {"faces": 4}
+    assert not known["02_b"].reused
+    assert json.loads((tmp_path / "report.json").read_text())["profile"] == "smoke"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"chapters": {"01_a": {}}}', '{"chapters": 3}'])
+def test_a_damaged_report_is_as_good_as_none(tmp_path, text):
+    (tmp_path / "report.json").write_text(text)
+    assert report.read(tmp_path) == {}
+    assert report.read(tmp_path / "nowhere") == {}
+
+
+def test_explanations(tmp_path):
+    text = report.explain(FAILED, tmp_path, colours=True)
+    assert text == (
+        "01_a failed in cell 3:\n\n    1 / 0\n\n\x1b[31mline\x1b[0m\n\n"
+        "ZeroDivisionError: division by zero\n\n"
+        f"The notebook up to there: {tmp_path}/01_a.failed.ipynb"
+    )
+    assert report.explain(FAILED, tmp_path, colours=False) == report.plain(text)
+    good = ChapterReport("01_a", "smoke", report.OK)
+    assert report.explain(good, tmp_path, colours=False) == ""
+
+
+def test_summary(tmp_path):
+    good = ChapterReport("index", "smoke", report.OK, minutes=0.25, peak_memory_mb=54, reused=True)
+    assert report.summary(RunReport("smoke", (good, FAILED), tmp_path)).splitlines() == [
+        "index  unchanged       15.0 s      54 MB",
+        "01_a   failed          30.0 s     812 MB",
+    ]
+
+
+def test_the_commit_and_whether_files_differ_from_it(tmp_path):
+    assert report.commit(tmp_path) == {}
+    (tmp_path / "a.txt").write_text("one")
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "First"]):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    clean = report.commit(tmp_path)
+    assert (len(clean["sha"]), clean["dirty"]) == (40, False)
+    (tmp_path / "a.txt").write_text("two")
+    assert report.commit(tmp_path) == clean | {"dirty": True}
+
+
+def test_sums_of_assets_come_from_the_table():
+    assert report.asset_sums([]) == {}
+    sums = report.asset_sums(["mtcnn"])
+    assert len(sums["mtcnn"]) == 64
