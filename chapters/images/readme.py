@@ -1,4 +1,4 @@
-"""Draws the picture at the top of the README: chapter 1 in one row, with its own defaults."""
+"""Draws readme.jpg, the picture at the top of the README: chapter 1 in one row."""
 
 import argparse
 from pathlib import Path
@@ -9,14 +9,18 @@ from facelab import assets, figures, images
 from facelab.generators import dcgan
 from facelab.recognition import align, embedder, mtcnn
 
-OUTPUT = Path(__file__).parents[1] / "chapters/images/readme.jpg"
+OUTPUT = Path(__file__).with_suffix(".jpg")
 FACES, SEED, NEAREST = 64, 0, 5
 
 
-def nearest_faces(target: torch.Tensor) -> tuple[list[torch.Tensor], list[float]]:
+def nearest_faces(
+    target: torch.Tensor,
+) -> tuple[list[torch.Tensor], list[float]]:
     """Draw faces, and return those nearest to an aligned face, with their distances."""
     recogniser = embedder.embedder("dlib")
-    drawn = dcgan.pretrained().sample(FACES, torch.Generator().manual_seed(SEED))
+    drawn = dcgan.pretrained().sample(
+        FACES, torch.Generator().manual_seed(SEED)
+    )
     found = [(face, mtcnn.detect(face)) for face in drawn.split(1)]
     chips = torch.cat(
         [
@@ -25,7 +29,9 @@ def nearest_faces(target: torch.Tensor) -> tuple[list[torch.Tensor], list[float]
             if len(faces)
         ]
     )
-    distances = recogniser.distance(recogniser.embed(chips), recogniser.embed(target))
+    distances = recogniser.distance(
+        recogniser.embed(chips), recogniser.embed(target)
+    )
     order = distances.argsort()[:NEAREST]
     return [chips[index][None] for index in order], distances[order].tolist()
 
@@ -39,11 +45,25 @@ def main() -> None:
     face = align.crop_faces(photograph, "dlib150", policy="error")
     faces, distances = nearest_faces(face.images)
     x1, y1, x2, y2 = face.boxes[0].tolist()
-    titles = ["photograph", "aligned", *(f"{distance:.2f}" for distance in distances)]
+    titles = [
+        "photograph",
+        "aligned",
+        *(f"{distance:.2f}" for distance in distances),
+    ]
     figure = figures.image_row([photograph, face.images, *faces], titles, 1.5)
     axes = figure.axes[0]
-    axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=figures.COLOURS[1], linewidth=1)
-    axes.plot(*face.landmarks[0].T.tolist(), ".", color=figures.COLOURS[4], markersize=2)
+    axes.plot(
+        [x1, x2, x2, x1, x1],
+        [y1, y1, y2, y2, y1],
+        color=figures.COLOURS[1],
+        linewidth=1,
+    )
+    axes.plot(
+        *face.landmarks[0].T.tolist(),
+        ".",
+        color=figures.COLOURS[4],
+        markersize=2,
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     beside = output.with_name(f".{output.name}")
     figure.savefig(beside, format="jpeg", dpi=140, pil_kwargs={"quality": 90})
