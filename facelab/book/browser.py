@@ -101,6 +101,8 @@ LAYOUT = {"scrolls sideways": TOO_WIDE, "formula cut off": CUT_MATHS}
 BAD_FONTS = """() => [...document.fonts].filter(font => font.status === "error")
   .map(font => font.family)"""
 LINKS = """() => [...document.querySelectorAll("a[href]")].map(link => link.href)"""
+# The sidebar slides; a page is measured when nothing moves.
+STILL = "*, ::before, ::after { transition: none !important; animation: none !important; }"
 SETTLED = """() => window.MathJax?.startup?.promise ?? true"""
 
 
@@ -183,6 +185,7 @@ class Page:
     def goto(self, address: str) -> None:
         """Load `address` and wait until its formulas are set."""
         self.handle.goto(address, wait_until="load")
+        self.handle.add_style_tag(content=STILL)
         self.handle.evaluate(SETTLED)
         self.handle.evaluate("() => document.fonts.ready.then(() => true)")
 

@@ -8,6 +8,7 @@ solution in the chapter itself and raises, so that a wrong solution can't be pub
 
 import dis
 import inspect
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -85,4 +86,4 @@ def source(thing: Any) -> Any:
     """
     from IPython.display import Code
 
-    return Code(inspect.getsource(thing).rstrip(), language="python")
+    return Code(textwrap.dedent(inspect.getsource(thing)).rstrip(), language="python")

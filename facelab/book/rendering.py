@@ -44,10 +44,10 @@ def render(manifest: Manifest, executed: Path, output: Path, *, quiet: bool = Tr
     executed, output = executed.resolve(), output.resolve()
     _require_own(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(output.parent / ".render.lock"):
+    with FileLock(output.parent / f".{output.name}.lock"):
         start = time.monotonic()
         _recover(output)
-        source = output.parent / "source"
+        source = output.parent / f"{output.name}.source"
         website.write(manifest, executed, source, _mathjax())
         stamp = _fingerprint(source)
         if _stamp(output) == stamp:

@@ -141,6 +141,8 @@ def _sphinx_options(vendored: bool) -> dict:
         "mathjax3_config": {"options": {"enableMenu": False}},
         "myst_heading_anchors": 3,
         "nb_merge_streams": True,
+        "nb_code_prompt_show": "Show the {type}",
+        "nb_code_prompt_hide": "Hide the {type}",
         # Tables and formulas that a cell displays as Markdown read as those of the text.
         "nb_render_markdown_format": "myst",
         # Widgets are dead without a kernel and their scripts come from elsewhere: chapters show a

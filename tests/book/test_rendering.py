@@ -192,9 +192,9 @@ def test_a_warning_is_fatal_and_the_good_book_stays(rendered, capsys):
     assert "\x1b" not in told
     assert page(rendered) == good
     assert sorted(path.name for path in rendered.output.parent.iterdir()) == [
-        ".render.lock",
+        ".html.lock",
         "html",
-        "source",
+        "html.source",
     ]
 
 
@@ -249,7 +249,7 @@ def test_a_failing_build_leaves_the_previous_book(built, monkeypatch):
     with pytest.raises(BookError, match="no"):
         built.render()
     assert (built.output / "index.html").read_text() == "build 1"
-    assert not list(built.output.parent.glob(".html*"))
+    assert not list(built.output.parent.glob(".html.[no]*"))
 
 
 def test_a_swap_that_was_cut_short_is_undone(built):
@@ -266,6 +266,13 @@ def test_somebody_elses_folder_is_not_replaced(built):
     with pytest.raises(BookError, match="not a rendered book; give another folder"):
         built.render()
     assert (built.output / "thesis.txt").exists()
+
+
+def test_neighbours_of_the_output_are_left_alone(built):
+    (built.output.parent / "source").mkdir(parents=True)
+    (built.output.parent / "source" / "thesis.txt").touch()
+    built.render()
+    assert (built.output.parent / "source" / "thesis.txt").exists()
 
 
 def test_mathjax_that_can_not_be_had_is_said_aloud(built, monkeypatch, capsys):
