@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from facelab.errors import UserError
-from facelab.identity.console import FILE, JSON, is_same_file, policy_option, print_json
+from facelab.identity.console import (
+    FILE,
+    JSON,
+    is_same_file,
+    policy_option,
+    print_json,
+    raise_first,
+)
 
 if TYPE_CHECKING:
     from facelab.recognition.align import Template
@@ -35,17 +42,21 @@ def align(
     so on. No picture that was given is ever overwritten.
     """
     from facelab.images import save_image
-    from facelab.recognition.gallery import faces_of
+    from facelab.recognition.gallery import Failure, faces_of_files
 
     place = _scaled(template, size)
     names = _Names(output, images, overwrite)
     first_names = [names.take(path) for path in images]
     written = []
-    for path, first in zip(images, first_names, strict=True):
-        faces, _ = faces_of(path, place, policy)
+    for (path, found), first in zip(
+        faces_of_files(images, place, policy), first_names, strict=True
+    ):
+        if isinstance(found, Failure):
+            raise_first((found,))
+        faces, _ = found
         for index, crop in enumerate(faces.images.split(1)):
-            target = save_image(crop, first if index == 0 else names.take(path))
-            written.append({"source": str(path), "file": str(target),
+            target = save_image(crop, first if index == 0 else names.take(Path(path)))
+            written.append({"source": path, "file": str(target),
                             "box": faces.boxes[index].tolist(),
                             "probability": float(faces.probabilities[index])})  # fmt: skip
             if not as_json:

@@ -60,8 +60,8 @@ TEMPLATES = {
         Template(
             "dlib150",
             150,
-            ((46.6, 44.8), (100.5, 44.8), (73.5, 76.8), (48.9, 104.8), (98.2, 104.8)),
-            weights=(1.0, 1.0, 0.3, 0.0, 0.0),
+            ((47.0, 44.8), (100.9, 44.8), (73.9, 77.1), (49.3, 104.9), (98.6, 104.9)),
+            weights=(1.0, 1.0, 0.2, 0.0, 0.0),
         ),
         # The reference points of ArcFace (Deng et al. 2019), for 112 x 112 pixels.
         Template(
@@ -80,7 +80,7 @@ TEMPLATES = {
         Template(
             "facenet160",
             160,
-            ((48.6, 57.7), (110.4, 57.7), (79.5, 94.8), (51.2, 127.0), (107.8, 127.0)),
+            ((48.4, 57.5), (110.6, 57.5), (79.5, 94.5), (51.1, 127.0), (107.9, 127.0)),
         ),
         # The mean places of the points in the pre-trained generator's faces, made symmetric: a
         # photograph that is aligned so is framed like a generated face.
@@ -191,20 +191,24 @@ def paste_back(
     """Put aligned crops back to where they were cut from; returns new images.
 
     `transforms` are those the crops were made with, one crop per image. The crop counts fully in
-    its middle and fades out towards its edges over the share `feather` of its side. A crop that is
-    put back unchanged gives the image again, but for what two interpolations blur.
+    its middle and fades out, over the share `feather` of its side, towards its own edges and the
+    picture's. A crop that is put back unchanged gives the image again, but for what two
+    interpolations blur: for smooth pictures less than 0.03.
     """
-    size = (crops.shape[2], crops.shape[3])
-    region = _region(size, transforms, (images.shape[2], images.shape[3]))
-    left, top, right, bottom = region
+    size, picture = (crops.shape[2], crops.shape[3]), (images.shape[2], images.shape[3])
+    left, top, right, bottom = _region(size, transforms, picture)
     if right <= left or bottom <= top:
         return images.clone()
     # Only the rectangle that the crops cover: the picture may be large.
-    part_size = (bottom - top, right - left)
     corner = transforms.new_tensor([[[left, top]]]).expand(len(transforms), -1, -1)
     moved = torch.cat([transforms[:, :, :2], move_points(corner, transforms).mT], dim=2)
-    inside = _enlarged(crops, moved, part_size)
-    share = _feather(moved, size, part_size, feather)
+    inside = _enlarged(crops, moved, (bottom - top, right - left))
+    y, x = (
+        torch.arange(*ends, dtype=transforms.dtype, device=transforms.device)
+        for ends in ((top, bottom), (left, right))
+    )
+    pixels_xy = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    share = _share(pixels_xy, transforms, size, picture, feather)
     pasted = images.clone()
     part = images[:, :, top:bottom, left:right]
     pasted[:, :, top:bottom, left:right] = part + share * (inside - part)
@@ -236,17 +240,30 @@ def _region(
     )
 
 
-def _feather(
-    transforms: Similarity, size: tuple[int, int], part: tuple[int, int], feather: float
+def _share(
+    pixels_xy: Float[Tensor, "rows columns 2"],
+    transforms: Similarity,
+    size: tuple[int, int],
+    picture: tuple[int, int],
+    feather: float,
 ) -> Float[Tensor, "batch 1 rows columns"]:
-    """Return how much of the crop shows at each pixel: 0 outside it, 1 in its middle."""
-    y, x = (torch.arange(n, dtype=transforms.dtype, device=transforms.device) for n in part)
-    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)[None]
-    points = move_points(points.expand(len(transforms), -1, -1), transforms)
-    extent = points.new_tensor([size[1], size[0]])
-    to_edge = torch.minimum(points + 0.5, extent - 0.5 - points).amin(2)
+    """Return how much of the crop shows at pixels of the picture: 0 outside it, 1 in its middle.
+
+    It also fades out towards the picture's edges, less one and a half of the crop's pixels: where
+    a crop reaches over them, it has black mixed in there.
+    """
+    points = pixels_xy.flatten(0, 1)[None].expand(len(transforms), -1, -1)
+    to_edge = _to_edge(move_points(points, transforms), size)
+    to_border = _to_edge(points, picture) * scale_of(transforms)[:, None] - 1.5
     width = max(feather * min(size), 1e-6)
-    return (to_edge / width).clamp(0, 1).unflatten(1, part)[:, None]
+    share = (torch.minimum(to_edge, to_border) / width).clamp(0, 1)
+    return share.unflatten(1, pixels_xy.shape[:2])[:, None]
+
+
+def _to_edge(points: Landmarks, size: tuple[int, int]) -> Float[Tensor, "batch points"]:
+    """Return the distance of points to the nearest edge of a picture (rows, columns), in pixels."""
+    extent = points.new_tensor([size[1], size[0]])
+    return torch.minimum(points + 0.5, extent - 0.5 - points).amin(2)
 
 
 def crop_faces(

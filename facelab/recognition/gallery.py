@@ -34,6 +34,8 @@ from facelab.types import Boxes, Embedding, Image, Landmarks
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 BATCH = 32
 MAXIMUM_WORKERS = 4
+# Pictures that are being searched, or wait for their turn in the order.
+MAXIMUM_AHEAD = 6
 
 Progress = Callable[[int, int], None]  # (pictures done, of which failed)
 
@@ -162,6 +164,22 @@ def choose(faces: Faces, image: Image, policy: Policy, source: str) -> Faces:
     return faces if policy == "all" else faces[:1]
 
 
+def faces_of_files(
+    paths: Sequence[str | os.PathLike],
+    template: str | Template,
+    policy: Policy = "largest",
+    *,
+    aligned: bool = False,
+    device: str = "cpu",
+) -> Iterator[tuple[str, "tuple[Aligned, int] | Failure"]]:
+    """Yield each path with what `faces_of` returns for it, or with its failure, in order.
+
+    Raises `ParameterError` for an unknown policy.
+    """
+    with _workers() as pool:
+        yield from _searched(pool, paths, template, policy, aligned, device)
+
+
 def embed_files(
     paths: Sequence[str | os.PathLike],
     embedder: Embedder,
@@ -176,26 +194,15 @@ def embed_files(
     A picture that is damaged or has no (single) face is a failure, not an error. `progress` is
     called after each picture. Raises `ParameterError` for an unknown policy.
     """
-    if policy not in get_args(Policy):
-        raise ParameterError(
-            f"there is no policy {policy!r}; choose one of: {', '.join(get_args(Policy))}"
-        )
     device = str(next(embedder.parameters()).device)
-
-    def attempt(path: str | os.PathLike) -> "tuple[Aligned, int] | Failure":
-        try:
-            return faces_of(path, embedder.template, policy, aligned=aligned, device=device)
-        except UserError as error:
-            return Failure(str(path), type(error).__name__, str(error))
-
     if not aligned:
         detect(torch.zeros(1, 3, 16, 16, device=device))  # loads the detector, off the clock
     start = time.perf_counter()
-    workers = min(MAXIMUM_WORKERS, torch.get_num_threads())
-    with _workers(workers) as pool:
+    with _workers() as pool:
         rows = _Rows(embedder, pool, batch)
-        for done, (path, found) in enumerate(_in_order(pool, attempt, paths, workers + 1), start=1):
-            rows.add(str(path), found)
+        results = _searched(pool, paths, embedder.template, policy, aligned, device)
+        for done, (path, found) in enumerate(results, start=1):
+            rows.add(path, found)
             if progress:
                 progress(done, len(rows.failures))
         raw = rows.finish()
@@ -274,15 +281,39 @@ def _joined(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield `count` threads, each of which computes on one processor."""
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Yield as many threads as torch would use, each of which computes on one processor."""
     before = torch.get_num_threads()
+    count = min(MAXIMUM_WORKERS, before)
     pool = ThreadPoolExecutor(count, "gallery", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)  # the workers' setting is also that of later threads
+
+
+def _searched(
+    pool: ThreadPoolExecutor,
+    paths: Sequence[str | os.PathLike],
+    template: str | Template,
+    policy: Policy,
+    aligned: bool,
+    device: str,
+) -> Iterator[tuple[str, tuple[Aligned, int] | Failure]]:
+    if policy not in get_args(Policy):
+        raise ParameterError(
+            f"there is no policy {policy!r}; choose one of: {', '.join(get_args(Policy))}"
+        )
+
+    def attempt(path: str | os.PathLike) -> tuple[Aligned, int] | Failure:
+        try:
+            return faces_of(path, template, policy, aligned=aligned, device=device)
+        except UserError as error:
+            return Failure(str(path), type(error).__name__, str(error))
+
+    for path, found in _in_order(pool, attempt, paths, MAXIMUM_AHEAD):
+        yield str(path), found
 
 
 def _in_order(

@@ -69,9 +69,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         right = (torch.rand(200, generator=random) < ease[who].clamp(max=1)).double()
         truth = float((0.4 + 0.8 * torch.linspace(0, 1, 1001)).clamp(max=1).mean())
         pairs = torch.stack([who, who], dim=1)
-        interval = bootstrap_interval(
-            weighted_mean(right), pairs, generator=random, replicates=200
-        )
+        interval = bootstrap_interval(weighted_mean(right), pairs, generator=random, replicates=200)
         covered += interval.low <= truth <= interval.high
     assert 0.85 <= covered / 60 <= 1.0
 

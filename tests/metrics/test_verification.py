@@ -160,9 +160,7 @@ def test_no_threshold_beats_the_best_one(random):
             same=same,
             threshold=best_threshold(distances=distances, same=same),
         )
-        tried = [
-            accuracy(distances=distances, same=same, threshold=t / 2) for t in range(-1, 32)
-        ]
+        tried = [accuracy(distances=distances, same=same, threshold=t / 2) for t in range(-1, 32)]
         assert best == max(tried)
 
 

@@ -137,7 +137,9 @@ def test_gradcheck_of_the_picture(random):
         points=((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.2, 3.5), (2.8, 3.5)),
     )
     face = torch.tensor([[[4.0, 4], [8, 4.5], [6, 6], [4, 8.5], [7, 9]]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda p: align.align(p, face, template), picture)
+    assert torch.autograd.gradcheck(
+        lambda p: align.align(p, face, template), picture, fast_mode=True
+    )
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (0.3, 1.0), (-0.9, 1.4), (0.2, 0.7)])
@@ -145,10 +147,10 @@ def test_a_face_is_cut_alike_wherever_it_lies(angle, scale):
     """Move a smooth picture and its landmarks: the crop stays. The picture is a formula."""
     face = torch.tensor([[[80.0, 80], [120, 82], [100, 105], [84, 125], [117, 126]]])
     moved = turned(angle, scale, (0.0, 0.0)).float()
-    moved[0, :, 2] = 130.0 - moved[0, :, :2] @ torch.tensor([100.0, 104.0])
-    x, y = torch.meshgrid(*[torch.arange(260, dtype=torch.float32)] * 2, indexing="xy")
+    moved[0, :, 2] = 180.0 - moved[0, :, :2] @ torch.tensor([100.0, 104.0])
+    x, y = torch.meshgrid(*[torch.arange(360, dtype=torch.float32)] * 2, indexing="xy")
     places = torch.stack([x, y], -1).flatten(0, 1)[None]
-    there = move_points(places, inverse(moved)).reshape(260, 260, 2)
+    there = move_points(places, inverse(moved)).reshape(360, 360, 2)
     first, second = _pattern(x, y), _pattern(there[..., 0], there[..., 1])
     a = align.align(first, face, "book64")
     b = align.align(second, move_points(face, moved), "book64")
@@ -169,14 +171,14 @@ def test_detection_and_alignment_do_not_mind_a_shift_and_a_turn(photographs, rec
 
 @pytest.mark.parametrize("template", ["book64", "dlib150"])
 def test_a_crop_that_is_put_back_unchanged_leaves_the_picture(template):
-    """Inside the crop within 0.02 of [-1, 1] for a smooth picture, outside exactly."""
+    """Within 0.03 of [-1, 1] for a picture with waves of 15 pixels of the crop; outside exactly."""
     x, y = torch.meshgrid(*[torch.arange(260, dtype=torch.float32)] * 2, indexing="xy")
     picture = _pattern(x, y)
     face = torch.tensor([[[80.0, 80], [160, 86], [117, 130], [84, 165], [147, 170]]])
     transform = align.template_transform(face, template)
     crop = align.align(picture, face, template)
     back = align.paste_back(crop, picture, transform)
-    assert (back - picture).abs().max() < 0.02
+    assert (back - picture).abs().max() < 0.03
     changed = (back != picture).any(1)[0]
     assert 0.1 < changed.float().mean() < 0.9
     # What changed lies inside the crop.

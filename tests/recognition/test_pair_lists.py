@@ -76,9 +76,7 @@ def test_people_are_those_whom_same_pairs_link(written):
     rows = ["a,b,1", "c,b,1", "d,e,1", "a,d,0", "f,a,0"]
     rows = [",".join(f"{n}.jpg" for n in row[:3].split(",")) + row[3:] for row in rows]
     listed = read_pairs(written("a,b,same\n" + "\n".join(rows)))
-    people = {
-        path.stem: person for path, person in zip(listed.paths, listed.people, strict=True)
-    }
+    people = {path.stem: person for path, person in zip(listed.paths, listed.people, strict=True)}
     assert people["a"] == people["b"] == people["c"]
     assert people["d"] == people["e"]
     assert len({people["a"], people["d"], people["f"]}) == 3

@@ -50,7 +50,6 @@ def calls(monkeypatch, answers: dict[str, Faces] | None = None) -> list[str]:
             return way(image) if answers is None else answers.get(name, some_faces())
 
         monkeypatch.setattr(search, name, recorded)
-    monkeypatch.setattr(search, "_turned", search._turned)
     return gone
 
 
