@@ -249,7 +249,8 @@ class Residual(nn.Module):
     def forward(self, x: Features) -> Features:
         """Return relu(shortcut + second(relu(first(x))))."""
         shortcut = F.avg_pool2d(x, 2) if self.halves else x
-        return F.relu(add(self.second(F.relu(self.first(x))), shortcut))
+        y = F.relu(self.first(x), inplace=True)
+        return F.relu(add(self.second(y), shortcut), inplace=True)
 
 
 class DlibResNet(nn.Module):
@@ -263,8 +264,10 @@ class DlibResNet(nn.Module):
 
     def forward(self, images: Image) -> Embedding:
         """Return the raw embeddings, in the data type of the weights."""
-        x = F.relu(self.stem(images.to(self.stem.weight.dtype)))
-        x = self.blocks(F.max_pool2d(x, 3, stride=2))
+        x = self.stem(images.to(self.stem.weight.dtype))
+        # The largest of clipped values is the clipped largest: a quarter of the work.
+        x = F.relu(F.max_pool2d(x, 3, stride=2), inplace=True)
+        x = self.blocks(x)
         return self.head(x.mean(dim=(2, 3)))
 
 
@@ -297,7 +300,7 @@ def load_dat(path: str | os.PathLike) -> DlibResNet:
 
 @functools.cache
 def dlib(device: str = "cpu") -> DlibEmbedder:
-    """Return dlib's recogniser, frozen, float32, on `device`.
+    """Return dlib's recogniser, frozen, float32, channels last (the fastest), on `device`.
 
     The asset `dlib-resnet` is fetched when it is not in the cache and converted to safetensors
     once. One object per device is shared by all callers: take a `copy.deepcopy` before changing its
@@ -311,4 +314,5 @@ def dlib(device: str = "cpu") -> DlibEmbedder:
         raise CheckpointError(
             f"{path} does not hold dlib's recogniser; delete it, it is made again from the asset"
         ) from error
-    return DlibEmbedder(network).eval().requires_grad_(False).to(device)
+    recogniser = DlibEmbedder(network).eval().requires_grad_(False)
+    return recogniser.to(device, memory_format=torch.channels_last)

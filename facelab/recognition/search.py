@@ -4,7 +4,7 @@ One search at 640 pixels finds the face of nearly every portrait, several times 
 search at 1600. Where it finds none that is sure, the picture is searched in further ways, each for
 a kind of picture that the ways before it miss:
 
-1. at 640 pixels, if the largest face has 40 there: portraits;
+1. at 640 pixels, for faces that have 40 there: portraits;
 2. at 1600 pixels: small faces in large pictures;
 3. with a margin around it: tight crops, where the face touches the edges;
 4. turned by 90, 270 and 180 degrees: photographs whose rotation was lost;
@@ -50,8 +50,8 @@ def find_faces(image: Image, *, every_face: bool = False) -> Faces:
 
 
 def _searches(image: Image, every_face: bool) -> tuple[Callable[[Image], Faces], ...]:
-    ways = (_quick_search, _full_search, _with_margin, _turned)
-    return ways[1:] if every_face or max(image.shape[2:]) <= QUICK_SIDE_PX else ways
+    quick = () if every_face else (_quick_search,)
+    return (*quick, _full_search, _with_margin, _turned)
 
 
 def _best(faces: Faces) -> float:
@@ -59,11 +59,13 @@ def _best(faces: Faces) -> float:
 
 
 def _quick_search(image: Image) -> Faces:
-    """Search at 640 pixels; none when the largest face is too small there to be located well."""
-    faces = _search(image, QUICK_SIDE_PX)
-    sides = faces.boxes[:1, 2:] - faces.boxes[:1, :2]
-    least = FINE_PX * max(image.shape[2:]) / QUICK_SIDE_PX
-    return faces[:0] if (sides < least).any() else faces
+    """Search at 640 pixels for faces that are large enough there to be located well."""
+    return detect(
+        image,
+        minimum_probability=POSSIBLE,
+        minimum_size_px=FINE_PX,
+        maximum_side_px=QUICK_SIDE_PX,
+    )
 
 
 def _full_search(image: Image) -> Faces:

@@ -147,6 +147,8 @@ def test_two_processes_download_once(pack, index, tiny, home):
 def start_fetching(asset: Asset) -> subprocess.Popen:
     """Fetch in another process, whose table has `asset` too."""
     program = (
+        # A shell hands processes in the background an ignored Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from facelab.assets.table import *\n"
         f"ASSETS['tiny'] = {asset!r}\n"
         "from facelab import assets; print(assets.path('tiny'))"

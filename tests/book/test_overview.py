@@ -49,10 +49,9 @@ def _run(folder, slug, minutes, outcome="ok"):
 
 
 def test_a_chapter_without_a_record_says_so(book):
-    row = overview.chapter_table(book).splitlines()[-1]
-    assert row == (
-        "| [Faces](01_faces.ipynb) | foundation | `facelab.recognition` | 7 | not measured yet | 0 |"
-    )
+    cells = overview.chapter_table(book).splitlines()[-1].strip("| ").split(" | ")
+    assert cells[:2] == ["[Faces](01_faces.ipynb)", "foundation"]
+    assert cells[2:] == ["`facelab.recognition`", "7", "not measured yet", "0"]
 
 
 def test_the_measured_seconds_come_from_the_last_good_run(book, tmp_path):

@@ -304,20 +304,24 @@ def test_a_picture_without_a_face_makes_all_its_pairs_wrong(random):
 
 
 def test_failures_do_not_move_the_threshold(random):
+    """Whatever stands in a failed picture's row: NaN, or the face of somebody else."""
     embeddings, people = clusters(random, people=8, pictures=5)
     whole = measure(
         all_pairs(embeddings=embeddings[5:], people=people[5:]),
         default_threshold=0.5,
         replicates=1,
     )
-    embeddings[:5] = math.nan
-    partly = measure(
-        all_pairs(embeddings=embeddings, people=people, failed=people == 0),
-        default_threshold=0.5,
-        replicates=1,
-    )
-    assert partly.threshold_range == whole.threshold_range
-    assert partly.d_prime == whole.d_prime
+    for instead in (math.nan, embeddings[5]):
+        embeddings[:5] = instead
+        partly = measure(
+            all_pairs(embeddings=embeddings, people=people, failed=people == 0),
+            default_threshold=0.5,
+            replicates=1,
+        )
+        assert partly.threshold_range == whole.threshold_range
+        assert partly.d_prime == whole.d_prime
+        assert partly.failed_pairs == 10 + 5 * 35
+        assert partly.accuracy == pytest.approx(whole.accuracy * 595 / 780)
 
 
 def test_a_distance_that_is_not_finite_has_to_be_marked(random):

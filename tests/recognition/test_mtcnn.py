@@ -121,6 +121,7 @@ def test_generated_faces(generated):
     assert max(map(len, found)) == 1
 
 
+@pytest.mark.slow
 def test_a_higher_bar_finds_less(generated):
     counts = [
         sum(len(detect(face[None], minimum_probability=bar)) for face in generated[:12])

@@ -73,7 +73,7 @@ def test_pictures_may_lie_in_another_folder(folder, written, tmp_path_factory):
 
 
 def test_people_are_those_whom_same_pairs_link(written):
-    rows = ["a,b,1", "c,b,1", "d,e,1", "a,d,0", "f,a,0"]
+    rows = ["f,a,0", "b,f,0", "c,a,1", "c,b,1", "d,e,1", "a,d,0"]
     rows = [",".join(f"{n}.jpg" for n in row[:3].split(",")) + row[3:] for row in rows]
     listed = read_pairs(written("a,b,same\n" + "\n".join(rows)))
     people = {path.stem: person for path, person in zip(listed.paths, listed.people, strict=True)}
