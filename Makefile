@@ -48,9 +48,10 @@ install: $(STAMP) ## create .venv and install the locked packages
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or call make PYTHON=/path/to/python" >&2; exit 2; }
 	$(call step,venv,$(PYTHON) -m venv $(VENV))
-	$(call step,packages,$(BIN)/python -m pip install --progress-bar off --require-hashes -r requirements.lock)
+	$(call step,download,$(BIN)/python data_scripts/packages.py --output $(VENV)/wheels)
+	$(call step,packages,$(BIN)/python -m pip install --no-index --find-links $(VENV)/wheels --require-hashes -r requirements.lock)
 	$(call step,facelab,$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .)
-	@rm -f $(VENV)/.installed-*; touch $(STAMP)
+	@rm -rf $(VENV)/wheels $(VENV)/.installed-*; touch $(STAMP)
 
 assets: install ## fetch and verify weights, photographs and scripts
 	$(call timed,assets,$(BIN)/facelab assets fetch > /dev/null)

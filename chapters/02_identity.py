@@ -646,9 +646,9 @@ figures.show(
 
 # %% [markdown]
 # The distance falls far below the threshold, and the picture is still a blur with scribbles on it. A
-# person would not say that it shows her any better. Nothing was restored: the score was talked into it. So a rule holds from here to the end of the book,
-# and the library enforces it: **identity is never scored by the recogniser that a method was trained
-# with.**
+# person would not say that it shows her any better. Nothing was restored: the score was talked into it.
+# So a rule holds from here to the end of the book: **identity is never scored by the recogniser that a
+# method was trained with.**
 
 # %% [markdown]
 # ## The claim

@@ -12,8 +12,8 @@ a kind of picture that the ways before it miss:
 
 Turned pictures come before unsure faces, because MTCNN "finds" faces that lie on their side or
 stand upside down, with probabilities up to 0.99 and the points in the wrong places. One sure face
-makes a search count; the others that it returns only have to be probable, so that the largest face
-is not passed over for a surer bystander.
+makes a search count; its other faces only have to be probable (0.9), so that the largest face is
+not passed over for a surer bystander.
 """
 
 from collections.abc import Callable
@@ -43,10 +43,12 @@ def find_faces(image: Image, *, every_face: bool = False) -> Faces:
     for search in _searches(image, every_face):
         faces = search(image)
         if _best(faces) >= SURE:
-            return faces[faces.probabilities >= PROBABLE]
+            break
         if search is not _turned:
             unsure.append(faces)
-    return max(unsure, key=_best)
+    else:
+        faces = max(unsure, key=_best)
+    return faces[faces.probabilities >= min(PROBABLE, _best(faces))]
 
 
 def _searches(image: Image, every_face: bool) -> tuple[Callable[[Image], Faces], ...]:

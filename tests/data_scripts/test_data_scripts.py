@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from facelab import assets
 
 FOLDER = Path(__file__).parents[2] / "data_scripts"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "packages")
 CONVERTERS = ["dlib_resnet", "gan_face_generate"]
 
 

@@ -72,12 +72,17 @@ def test_gradcheck_of_the_transform(points):
     assert torch.autograd.gradcheck(align.similarity_transform, (source, target))
 
 
-@pytest.mark.parametrize("bad", ["same", "collapsed"])
-def test_points_that_coincide_are_refused(points, bad):
+def test_points_that_have_no_direction_are_refused(points):
+    """All in one place, in one target, a hair apart, or a square on its mirror image."""
     one = torch.full((1, 5, 2), 7.0, dtype=torch.float64)
-    pair = (one, points[:1]) if bad == "same" else (points[:1], one)
+    square = torch.tensor([[[1.0, 1], [1, -1], [-1, -1], [-1, 1], [0, 0]]], dtype=torch.float64)
+    mirror = square * torch.tensor([-1.0, 1.0])
+    near = points[:1] * 1e-5
+    for source, target in ((one, points[:1]), (points[:1], one), (near, points[:1])):
+        with pytest.raises(ImageError, match="coincide or have no direction"):
+            align.similarity_transform(source, target)
     with pytest.raises(ImageError, match="coincide or have no direction"):
-        align.similarity_transform(*pair)
+        align.similarity_transform(square, mirror)
 
 
 # --- templates -----------------------------------------------------------------------------------

@@ -79,6 +79,12 @@ def test_a_tensor_is_row_by_row_and_little_endian(opened):
     assert torch.equal(tensor, torch.arange(6.0).reshape(1, 2, 1, 3))
 
 
+def test_a_tensor_of_another_shape_is_refused(opened):
+    data = b"".join(map(_integer, (2, 2, 1, 1, 1))) + bytes(8)
+    with pytest.raises(CheckpointError, match=r"shape \(1, 2, 1, 1\), found shape \(2, 1, 1, 1\)"):
+        opened(data).tensor((1, 2, 1, 1), "weights")
+
+
 def test_a_tensor_that_is_cut_short_allocates_nothing(opened):
     shape = (2**20, 2**20, 1, 1)
     data = b"".join(map(_integer, (2, *shape)))

@@ -25,7 +25,13 @@ def original(dat):
 # --- the same numbers ----------------------------------------------------------------------------
 
 
-def test_it_equals_dlib(dat, chips, generated, recogniser):
+@pytest.fixture(scope="module")
+def network(dat):
+    """The network from dlib's own file, without the cache's conversion between."""
+    return dlib_resnet.load_dat(dat)
+
+
+def test_it_equals_dlib(dat, network, chips, generated):
     """Photographs and generated faces: at most 1e-4 apart in any of the 128 numbers."""
     dlib = pytest.importorskip("dlib", reason="dlib-bin is in the extra `test`")
     drawn = [(face[None], mtcnn.detect(face[None])) for face in generated[:6]]
@@ -33,12 +39,18 @@ def test_it_equals_dlib(dat, chips, generated, recogniser):
     levels = to_uint8(torch.cat([chips[[0, 3, 4]], *drawn[:2]]))
     oracle = dlib.face_recognition_model_v1(str(dat))
     expected = torch.tensor([list(oracle.compute_face_descriptor(x.numpy())) for x in levels])
-    ours = recogniser(from_uint8(levels))
+    ours = network(from_uint8(levels))
     assert (ours - expected).abs().max() <= 1e-4
     assert F.cosine_similarity(ours, expected).min() >= 0.99999
 
 
-def test_it_equals_the_layers_one_by_one(original, chips, recogniser):
+def test_the_cache_has_the_same_weights(network, recogniser):
+    cached = recogniser.network.state_dict()
+    assert cached.keys() == network.state_dict().keys()
+    assert all(torch.equal(cached[name], w) for name, w in network.state_dict().items())
+
+
+def test_it_equals_the_layers_one_by_one(original, network, chips):
     """A twin with dlib's own input, unfolded normalisations and zeros written into a larger sum."""
     mean = torch.tensor(dlib_resnet.PIXEL_MEAN)[:, None, None]
     x = ((chips[:2] + 1) * 127.5 - mean) / 256
@@ -60,7 +72,7 @@ def test_it_equals_the_layers_one_by_one(original, chips, recogniser):
         total[:, : x.shape[1], : x.shape[2], : x.shape[3]] += x
         x = total.relu()
     expected = F.avg_pool2d(x, x.shape[2:]).flatten(1) @ original["head.weight"].T
-    torch.testing.assert_close(recogniser(chips[:2]), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(chips[:2]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_sum_fills_up_with_zeros():

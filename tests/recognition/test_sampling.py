@@ -81,6 +81,14 @@ def test_fine_stripes_become_grey_and_do_not_alias(shrink):
     assert small.square().mean().sqrt() < 0.1
 
 
+def test_halving_an_odd_picture_keeps_its_last_row_and_column():
+    """A white picture of 65 pixels a side, eight to one: white up to its last pixel."""
+    white = torch.ones(1, 3, 65, 65, dtype=torch.float64)
+    transform = similarity(1 / 8, 0.0, (0.0, 0.0))
+    transform[0, :, 2] = 7.5 - 64.5 / 8  # the right edge, 64.5, comes to the edge of pixel 7
+    assert torch.allclose(warp(white, transform, (8, 8)), white[..., :8, :8])
+
+
 def test_shrinking_keeps_a_slope_in_its_place():
     """A linear picture stays linear under any similarity: nothing is half a pixel off."""
     x, y = torch.meshgrid(*[torch.arange(301, dtype=torch.float64)] * 2, indexing="xy")

@@ -143,6 +143,6 @@ def test_an_unsure_face_is_taken_when_no_way_finds_a_sure_one(monkeypatch):
     gone = calls(monkeypatch, answers)
     faces = find_faces(torch.zeros(1, 3, 700, 700))
     assert gone == ["_quick_search", "_full_search", "_with_margin", "_turned"]
-    torch.testing.assert_close(faces.probabilities, torch.tensor([0.76, 0.85]))
+    assert faces.probabilities.tolist() == pytest.approx([0.85])
     answers["_turned"] = some_faces(0.995)
     assert find_faces(torch.zeros(1, 3, 700, 700)).probabilities.tolist() == pytest.approx([0.995])
