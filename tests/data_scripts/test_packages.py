@@ -67,7 +67,7 @@ def test_what_is_finished_is_never_fetched_again(packages, shop, tmp_path, capsy
 def test_another_sha256_and_other_machines(packages, shop, tmp_path):
     path, requirement = shop("flone")
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(RuntimeError, match="flone==1.0: ERROR"):
+    with pytest.raises(RuntimeError, match=r"flone==1\.0: ERROR"):
         packages.fetch(requirement, tmp_path / "wheels")
     assert not list((tmp_path / "wheels").glob("*.whl"))
     elsewhere = requirement.replace("==1.0", "==1.0 ; sys_platform == 'nowhere'")
