@@ -122,7 +122,7 @@ def test_landmarks_land_on_the_template(faces):
 def test_the_chip_lies_where_dlib_cuts_it():
     """dlib's own cut of this photograph, by its 5-point predictor: corners within 4 of 150 pixels.
 
-    The numbers are what `benchmarks/alignment_templates.py --print-cuts` says.
+    The numbers are what `benchmarks/alignment_templates.py` says.
     """
     dlibs = torch.tensor([[[1.24089, 0.05954, -211.97154], [-0.05954, 1.24089, -67.88795]]])
     cut = align.crop_faces(load_image(assets.path("astronaut")), "dlib150")

@@ -121,6 +121,20 @@ def test_generated_faces(generated):
     assert max(map(len, found)) == 1
 
 
+def test_a_small_picture_without_a_face_is_searched_again_larger(monkeypatch):
+    sizes = []
+
+    def search(image, scale, minimum_size_px):
+        sizes.append(tuple(image.shape[2:]))
+        return mtcnn.Faces(torch.zeros(0, 4), torch.zeros(0, 5, 2), torch.zeros(0))
+
+    monkeypatch.setattr(mtcnn, "_search", search)
+    detect(torch.zeros(1, 3, 64, 80))
+    detect(torch.zeros(1, 3, 170, 200))
+    detect(torch.zeros(1, 3, 400, 3200))
+    assert sizes == [(160, 200), (256, 320), (170, 200), (200, 1600)]
+
+
 @pytest.mark.slow
 def test_a_higher_bar_finds_less(generated):
     counts = [
