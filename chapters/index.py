@@ -45,8 +45,8 @@
 # %% [markdown]
 # ## The chapters
 #
-# The table is made from the book's manifest and from the record of the run that made these pages. A
-# paper without a chapter yet is not in it.
+# The table is made from the book's manifest and from the record of the last run whose outputs were
+# kept. A paper without a chapter yet is not in it.
 
 # %%
 from IPython.display import Markdown
