@@ -22,6 +22,10 @@ class FaceCountError(UserError):
     """A picture has no face, or more faces than the policy allows."""
 
 
+class GeometryError(UserError):
+    """A mesh can't be drawn: its vertices aren't finite or its triangles name none of them."""
+
+
 class AssetError(UserError):
     """An asset is unknown, can't be fetched, or isn't the file that the table describes."""
 

@@ -8,7 +8,7 @@ A name in a shape stands for one number within a call: two `Image` arguments mus
 batch, height and width. Where they may differ, a function spells its own shape out.
 """
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Image = Float[Tensor, "batch 3 height width"]
@@ -18,3 +18,5 @@ Latent = Float[Tensor, "batch latents"]
 Landmarks = Float[Tensor, "batch points 2"]
 Boxes = Float[Tensor, "batch 4"]
 Similarity = Float[Tensor, "batch 2 3"]
+Vertices = Float[Tensor, "batch vertices 3"]  # of a mesh; one topology serves the whole batch
+Triangles = Int[Tensor, "triangles 3"]  # indices of vertices, counter-clockwise from outside
