@@ -4,13 +4,12 @@ The assets `astronaut` and `portraits` are fetched and verified (SHA-256). READM
 picture where it comes from, its licence, and what it may be used for.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from facelab import assets
-from facelab.assets import cache
-from facelab.errors import AssetError, UserError
+from facelab.assets import cache, script
+from facelab.errors import AssetError
 
 NAMES = ("astronaut", "portraits")
 CARD = "README.md"
@@ -72,24 +71,13 @@ def verify(folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return 0, or 2 after one line on standard error."""
-    parser = argparse.ArgumentParser(description=__doc__.strip())
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        default=Path("photographs"),
-        help="default: %(default)s",
-    )
-    parser.add_argument("--verify", action="store_true", help="make nothing; check what is there")
-    options = parser.parse_args(arguments)
-    try:
+    options = script.parser(__doc__, "FOLDER", Path("photographs")).parse_args(arguments)
+
+    def act() -> Path:
         (verify if options.verify else make)(options.output)
-    except UserError as error:
-        print(f"photographs: {error}", file=sys.stderr)
-        return 2
-    print(options.output)
-    return 0
+        return options.output
+
+    return script.attempt("photographs", act)
 
 
 if __name__ == "__main__":

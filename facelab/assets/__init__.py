@@ -9,7 +9,16 @@ from facelab.assets.store import fetch, find, listing, path, render_listing, ver
 from facelab.assets.table import ASSETS, Asset, File, Source, Tree
 
 # These need torch, and `facelab assets list` should not wait for it.
-_WITH_TORCH = ("derived", "derived_path", "load_weights", "save_weights", "verify_weights")
+_WITH_TORCH = (
+    "derived",
+    "derived_path",
+    "intact",
+    "keep_weights",
+    "load_weights",
+    "read_source",
+    "save_weights",
+    "verify_weights",
+)
 
 __all__ = [
     "ASSETS",

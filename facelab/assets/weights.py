@@ -103,6 +103,18 @@ def save_weights(path: str | os.PathLike, tensors: dict[str, Tensor], source: st
     return hashlib.sha256(data).hexdigest()
 
 
+def read_source(path: str | os.PathLike) -> str:
+    """Return what `save_weights` kept in the header of a file of weights, or "" without it.
+
+    Raises `CheckpointError` when the file is missing or no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as opened:
+            return (opened.metadata() or {}).get("source", "")
+    except (SafetensorError, OSError) as error:
+        raise _damaged(Path(path), error) from error
+
+
 def derived(name: str, suffix: str, convert: Callable[[Path], dict[str, Tensor]]) -> Path:
     """Return a safetensors file that is made once from an asset.
 
@@ -111,16 +123,24 @@ def derived(name: str, suffix: str, convert: Callable[[Path], dict[str, Tensor]]
     that ask at the same time wait for the first.
     """
     target = derived_path(name, suffix)
-    if not _intact(target):
+    if not intact(target):
         with cache.lock(target):
-            if not _intact(target):
-                for left in target.parent.glob(f".{target.name}.*"):
-                    left.unlink(missing_ok=True)  # of a process that was killed
+            if not intact(target):
                 source = f"{name} {store.find(name).sha256}"
-                made = save_weights(target, convert(store.path(name)), source)
-                with cache.writing(target.name, target):
-                    cache.write_beside(_expected(target), made.encode())
+                keep_weights(target, convert(store.path(name)), source)
     return target
+
+
+def keep_weights(target: Path, tensors: dict[str, Tensor], source: str) -> None:
+    """Write tensors as `save_weights` does, with the file's sum beside it, for `intact`.
+
+    Call it with `target` locked.
+    """
+    for left in target.parent.glob(f".{target.name}.*"):
+        left.unlink(missing_ok=True)  # of a process that was killed
+    made = save_weights(target, tensors, source)
+    with cache.writing(target.name, target):
+        cache.write_beside(_expected(target), made.encode())
 
 
 def derived_path(name: str, suffix: str) -> Path:
@@ -150,11 +170,11 @@ def _expected(target: Path) -> Path:
     return target.with_suffix(".sha256")
 
 
-def _intact(target: Path) -> bool:
-    """Whether the file has the sum that was written when it was made."""
+def intact(target: Path, fresh: bool = False) -> bool:
+    """Whether the file has the sum that was kept when it was made; `fresh` computes it anew."""
     if not (target.is_file() and _expected(target).is_file()):
         return False
     sums = cache.Sums(target.with_suffix(".sums.json"))
-    found = sums.of(target)
+    found = sums.of(target, fresh)
     sums.save()
     return found == _expected(target).read_text(encoding="ascii", errors="replace").strip()

@@ -293,31 +293,33 @@ def crop_faces(
     if aligned:
         return _as_aligned(image, template, source)
     faces = detect(image, minimum_probability=minimum_probability)
-    faces = _choose(faces, (image.shape[3], image.shape[2]), policy, source)
+    faces = choose(faces, (image.shape[3], image.shape[2]), policy, source)
     transforms = template_transform(faces.landmarks, template)
     crops = warp(image, transforms, (template.size, template.size))
     return Aligned(crops, faces.landmarks, faces.boxes, transforms, faces.probabilities)
 
 
-def _choose(faces: Faces, extent: tuple[int, int], policy: Policy, source: str) -> Faces:
-    """Apply the policy to the faces of a picture of `extent` (width, height)."""
+def choose(faces: Faces, extent: tuple[int, int], policy: Policy, source: str) -> Faces:
+    """Return the faces that the policy takes of a picture of `extent` (width, height).
+
+    They come with the largest first; `source` is what messages call the picture. Raises
+    `FaceCountError` when there is none, or several under "error".
+    """
     if not len(faces):
         raise FaceCountError(
             f"{source}: no face was found; give a picture with a face that is upright, at least "
-            "20 pixels wide and turned to the camera, or a crop that is aligned already"
+            "20 pixels wide and turned to the camera, or a crop that is aligned already (--aligned)"
         )
-    if policy == "all" or len(faces) == 1:
-        return faces
-    if policy == "largest":
-        return faces[:1]
+    if policy == "error" and len(faces) > 1:
+        raise FaceCountError(
+            f"{source}: {len(faces)} faces were found where one is expected; crop the picture to "
+            'one face, or choose the policy "largest", "central" or "all"'
+        )
     if policy == "central":
         middle = (faces.boxes.new_tensor(extent) - 1) / 2
         centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
         return faces[[int((centres - middle).norm(dim=1).argmin())]]
-    raise FaceCountError(
-        f"{source}: {len(faces)} faces were found where one is expected; crop the picture to one "
-        'face, or choose the policy "largest", "central" or "all"'
-    )
+    return faces if policy == "all" else faces[:1]
 
 
 def _as_aligned(images: Image, template: Template, source: str) -> Aligned:

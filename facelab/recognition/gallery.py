@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from facelab.errors import FaceCountError, ParameterError, UserError
+from facelab.errors import ParameterError, UserError
 from facelab.images import load_image
 from facelab.recognition import align
 from facelab.recognition.align import Aligned, Policy, Template
 from facelab.recognition.embedder import Embedder
-from facelab.recognition.mtcnn import Faces, detect
+from facelab.recognition.mtcnn import detect
 from facelab.recognition.search import find_faces
 from facelab.types import Boxes, Embedding, Image, Landmarks
 
@@ -135,33 +135,11 @@ def faces_of(
     if aligned:
         return align.crop_faces(image, template, aligned=True, source=str(path)), 1
     faces = find_faces(image, every_face=policy in ("error", "all"))
-    chosen = choose(faces, image, policy, str(path))
+    chosen = align.choose(faces, (image.shape[3], image.shape[2]), policy, str(path))
     transforms = align.template_transform(chosen.landmarks, template)
     crops = align.align(image, chosen.landmarks, template)
     found = Aligned(crops, chosen.landmarks, chosen.boxes, transforms, chosen.probabilities)
     return found, len(faces)
-
-
-def choose(faces: Faces, image: Image, policy: Policy, source: str) -> Faces:
-    """Return the faces that the policy takes; they come with the largest first.
-
-    Raises `FaceCountError` when there is none, or several under "error".
-    """
-    if not len(faces):
-        raise FaceCountError(
-            f"{source}: no face was found, however it was searched; give a picture with a face at "
-            "least 20 pixels wide that looks at the camera, or an aligned crop with --aligned"
-        )
-    if policy == "error" and len(faces) > 1:
-        raise FaceCountError(
-            f"{source}: {len(faces)} faces were found where one is expected; crop the picture to "
-            'one face, or choose the policy "largest", "central" or "all"'
-        )
-    if policy == "central":
-        middle = faces.boxes.new_tensor([image.shape[3] - 1, image.shape[2] - 1]) / 2
-        centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-        return faces[[int((centres - middle).norm(dim=1).argmin())]]
-    return faces if policy == "all" else faces[:1]
 
 
 def faces_of_files(

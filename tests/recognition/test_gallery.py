@@ -14,7 +14,7 @@ from facelab.errors import FaceCountError, ImageError, ParameterError, UserError
 from facelab.images import load_image
 from facelab.recognition import align, gallery
 from facelab.recognition.embedder import Embedder
-from facelab.recognition.gallery import choose, embed_files, faces_of, pictures_in
+from facelab.recognition.gallery import embed_files, faces_of, pictures_in
 from facelab.recognition.mtcnn import Faces
 
 
@@ -224,16 +224,15 @@ def test_the_policy_chooses(two_photographs, policy, faces):
 def test_central_is_closest_to_the_middle():
     boxes = torch.tensor([[0.0, 0, 50, 50], [60, 40, 80, 60], [90, 90, 99, 99]])
     faces = Faces(boxes, torch.rand(3, 5, 2), torch.ones(3))
-    image = torch.zeros(1, 3, 100, 100)
-    assert choose(faces, image, "central", "x").boxes[0].tolist() == [60, 40, 80, 60]
-    assert choose(faces, image, "largest", "x").boxes[0].tolist() == [0, 0, 50, 50]
+    assert align.choose(faces, (100, 100), "central", "x").boxes[0].tolist() == [60, 40, 80, 60]
+    assert align.choose(faces, (100, 100), "largest", "x").boxes[0].tolist() == [0, 0, 50, 50]
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_several_faces_under_the_policy_error_and_none_under_any(two_photographs, plain):
     with pytest.raises(FaceCountError, match=r"two\.png: 2 faces were found where one is"):
         faces_of(two_photographs, "dlib150", "error")
-    with pytest.raises(FaceCountError, match=r"grey\.png: no face was found, however"):
+    with pytest.raises(FaceCountError, match=r"grey\.png: no face was found; give"):
         faces_of(plain("grey.png", 120, 120), "dlib150", "largest")
     unchecked = inspect.unwrap(gallery._searched)  # as readers have it, whom no checker guards
     with pytest.raises(ParameterError, match="no policy 'first'"):
