@@ -94,6 +94,20 @@ def rasterize(
     )
 
 
+def draw(
+    camera: Camera,
+    vertices_mm: Vertices,
+    triangles: Triangles,
+    size: tuple[int, int],
+    *,
+    cull: bool = False,
+) -> Fragments:
+    """Project vertices of the world, (batch, vertices, 3) in mm, and `rasterize` them."""
+    pixels_xy, depth_mm = camera.project(vertices_mm)
+    perspective = camera.kind == "perspective"
+    return rasterize(pixels_xy, depth_mm, triangles, size, perspective=perspective, cull=cull)
+
+
 def _require_mesh(pixels_xy: Tensor, depth_mm: Tensor, triangles: Tensor) -> None:
     if not (torch.isfinite(pixels_xy).all() and torch.isfinite(depth_mm).all()):
         raise GeometryError(
@@ -114,38 +128,40 @@ def _fragments(
     perspective: bool,
 ) -> Fragments:
     """Compute where in its triangle each pixel lies, differentiably."""
-    at = (triangle >= 0).nonzero().unbind(1)
-    _, row, column = at
-    corners = _corners(triangle, triangles, at, pixels_xy.shape[1])
-    pixel_x, pixel_y, flat = column.to(depth_mm), row.to(depth_mm), depth_mm.flatten()
-    x, y = (pixels_xy[..., i].flatten() for i in range(2))
-    (ax, bx, cx), (ay, by, cy) = (
-        [v[corner] - pixel for corner in corners] for v, pixel in ((x, pixel_x), (y, pixel_y))
-    )
+    at, image, corners = _shown(triangle, triangles)
+    corners = [image * pixels_xy.shape[1] + corner for corner in corners]
+    within = at - image * triangle[0].numel()
+    row = torch.div(within, triangle.shape[2], rounding_mode="floor")
+    pixel_x, pixel_y = (within - row * triangle.shape[2]).to(depth_mm), row.to(depth_mm)
+    x, y, depth = (v.flatten() for v in (pixels_xy[..., 0], pixels_xy[..., 1], depth_mm))
+    ax, bx, cx = (x.index_select(0, corner) - pixel_x for corner in corners)
+    ay, by, cy = (y.index_select(0, corner) - pixel_y for corner in corners)
+    depths = [depth.index_select(0, corner) for corner in corners]
     areas = (bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx)
     turned = (areas[0] + areas[1] + areas[2]).detach().sign()
-    depths = [flat[corner] for corner in corners]
     # A rounding error may put a centre that lies on an edge a hair outside.
     weights = [(area * turned).clamp_min(0) for area in areas]
     if perspective:
         weights = [weight / depth for weight, depth in zip(weights, depths, strict=True)]
     whole = weights[0] + weights[1] + weights[2]
     weights = [weight / whole for weight in weights]
-    depth = sum(weight * depth for weight, depth in zip(weights, depths, strict=True))
+    at_centre = sum(weight * depth for weight, depth in zip(weights, depths, strict=True))
+    barycentrics = depth.new_zeros((triangle.numel(), 3))
+    everywhere = depth.new_full((triangle.numel(),), torch.inf)
     return Fragments(
         triangle,
-        flat.new_zeros((*triangle.shape, 3)).index_put(at, torch.stack(weights, dim=1)),
-        flat.new_full(triangle.shape, torch.inf).index_put(at, depth),
+        barycentrics.index_copy(0, at, torch.stack(weights, dim=1)).view(*triangle.shape, 3),
+        everywhere.index_copy(0, at, at_centre).view(triangle.shape),
     )
 
 
-def _corners(
-    triangle: Tensor, triangles: Tensor, at: tuple[Tensor, ...], vertices: int
-) -> tuple[Tensor, ...]:
-    """Return the corners of the triangles at some pixels, as indices into all images' vertices."""
-    shown = triangle[at]
-    first = at[0] * vertices if vertices else 0
-    return tuple(corner[shown] + first for corner in triangles.unbind(1))
+def _shown(triangle: Tensor, triangles: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Return which pixels, counted through the batch, show something; their image and corners."""
+    flat = triangle.flatten()
+    at = (flat >= 0).nonzero()[:, 0]
+    image = torch.div(at, max(1, triangle[0].numel()), rounding_mode="floor")
+    shown = flat.index_select(0, at)
+    return at, image, tuple(corner.index_select(0, shown) for corner in triangles.unbind(1))
 
 
 def interpolate(
@@ -156,31 +172,36 @@ def interpolate(
     """Return attributes of the vertices, (batch or 1, vertices, channels), at every pixel.
 
     Zero where nothing is. Differentiable in the attributes, and through the barycentrics in the
-    vertices.
+    vertices. The memory format is channels last.
+
+    Raises `GeometryError` when the attributes are those of another number of meshes.
     """
-    batch, vertices = len(fragments.triangle), attributes.shape[1]
+    batch, height, width = fragments.triangle.shape
     if len(attributes) not in (1, batch):
         raise GeometryError(
             f"there are attributes of {len(attributes)} meshes for {batch} pictures; give one for "
             "each, or one for all"
         )
-    at = fragments.mask.nonzero().unbind(1)
-    corners = _corners(fragments.triangle, triangles, at, 0 if len(attributes) == 1 else vertices)
-    weights = fragments.barycentrics[at]
+    at, image, corners = _shown(fragments.triangle, triangles)
+    if len(attributes) > 1:
+        corners = [image * attributes.shape[1] + corner for corner in corners]
     values = attributes.flatten(0, 1)
-    mixed = sum(values[corner] * weights[:, [i]] for i, corner in enumerate(corners))
-    pixels = mixed.new_zeros((*fragments.triangle.shape, mixed.shape[1])).index_put(at, mixed)
-    return pixels.permute(0, 3, 1, 2)
+    weights = fragments.barycentrics.flatten(0, 2).index_select(0, at)
+    mixed = sum(
+        values.index_select(0, c) * w[:, None] for c, w in zip(corners, weights.T, strict=True)
+    )
+    pixels = mixed.new_zeros((batch * height * width, mixed.shape[1])).index_copy(0, at, mixed)
+    return pixels.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
 
 
-def nearest_label(
-    fragments: Fragments, triangles: Triangles, labels: Int[Tensor, " vertices"]
+def region_map(
+    fragments: Fragments, regions: Int[Tensor, " triangles"]
 ) -> Int[Tensor, "batch height width"]:
-    """Return at every pixel the label of its triangle's nearest corner; -1 where nothing is."""
-    at = fragments.mask.nonzero().unbind(1)
-    corner = triangles[fragments.triangle[at], fragments.barycentrics[at].argmax(1)]
-    empty = torch.full_like(fragments.triangle, -1)
-    return empty.index_put(at, labels[corner].to(empty.dtype))
+    """Return at every pixel the region of the triangle that it shows, -1 where nothing is."""
+    if not len(regions):
+        return fragments.triangle
+    shown = regions.long()[fragments.triangle.clamp_min(0)]
+    return torch.where(fragments.mask, shown, -1)
 
 
 def vertex_normals(vertices: Vertices, triangles: Triangles) -> Vertices:
@@ -189,14 +210,14 @@ def vertex_normals(vertices: Vertices, triangles: Triangles) -> Vertices:
     They point to where a triangle's corners run counter-clockwise. A vertex without a triangle of
     any area has the normal (0, 0, 0). Differentiable.
     """
-    # Coordinates first, (3, batch, ...), so that each is one contiguous block.
-    planes = vertices.permute(2, 0, 1).contiguous()
-    a, b, c = (planes[:, :, corner] for corner in triangles.unbind(1))
-    faces = torch.linalg.cross(b - a, c - a, dim=0)
-    index = triangles.T.expand(3, len(vertices), *triangles.T.shape)
-    faces = faces[:, :, None].expand(index.shape).flatten(2)
-    normals = torch.zeros_like(planes).scatter_add(2, index.flatten(2), faces)
-    return F.normalize(normals.permute(1, 2, 0), dim=2, eps=1e-20)
+    # Vertices first and the batch last: one index then copies or adds a row with all meshes.
+    rows = vertices.permute(1, 2, 0).contiguous()
+    a, b, c = (rows.index_select(0, corner) for corner in triangles.unbind(1))
+    faces = torch.linalg.cross(b - a, c - a, dim=1).flatten(1)
+    sums = torch.zeros_like(rows).flatten(1)
+    for corner in triangles.unbind(1):
+        sums = sums.index_add(0, corner, faces)
+    return F.normalize(sums.view_as(rows).permute(2, 0, 1), dim=2, eps=1e-12)
 
 
 def downsample(
@@ -224,15 +245,8 @@ def supersample(
     """
     if samples < 1:
         raise ParameterError(f"a pixel can't have {samples} samples a side; give at least 1")
-    pixels_xy, depth_mm = camera.scaled(samples).project(vertices_mm)
-    fragments = rasterize(
-        pixels_xy,
-        depth_mm,
-        triangles,
-        (size[0] * samples, size[1] * samples),
-        perspective=camera.kind == "perspective",
-        cull=cull,
-    )
+    finer = (size[0] * samples, size[1] * samples)
+    fragments = draw(camera.scaled(samples), vertices_mm, triangles, finer, cull=cull)
     mixed = interpolate(fragments, triangles, attributes)
     coverage = fragments.mask[:, None].to(mixed.dtype)
     return downsample(mixed, samples), downsample(coverage, samples)
@@ -278,29 +292,32 @@ def render_channels(
     colours: Float[Tensor, "_ vertices 3"],
     *,
     size: tuple[int, int],
-    uv: Float[Tensor, "_ vertices 2"] | None = None,
-    labels: Int[Tensor, " vertices"] | None = None,
+    regions: Int[Tensor, " triangles"] | None = None,
+    uv: Float[Tensor, "coordinates 2"] | None = None,
+    uv_triangles: Triangles | None = None,
     samples: int = 2,
     cull: bool = False,
 ) -> Channels:
     """Draw meshes in every channel: colour, coverage, depth, normals, regions and UV.
 
-    Vertices are in world space (mm), `colours` theirs, linear and shaded already; `uv` and `labels`
-    (a region's number for each vertex) are drawn when given. Only the colour and its coverage are
-    averaged, over `samples` x `samples` to a pixel.
+    Vertices are in world space (mm), `colours` theirs, linear and shaded already. `regions` (one
+    for each triangle) and `uv` are drawn when given; `uv_triangles` name the corners of `triangles`
+    in `uv` when it isn't one for each vertex. Only the colour and its coverage are averaged, over
+    `samples` x `samples` to a pixel.
     """
     rgb, coverage = supersample(
         camera, vertices_mm, triangles, colours, size=size, samples=samples, cull=cull
     )
-    pixels_xy, depth_mm = camera.project(vertices_mm)
-    perspective = camera.kind == "perspective"
-    fragments = rasterize(pixels_xy, depth_mm, triangles, size, perspective=perspective, cull=cull)
+    fragments = draw(camera, vertices_mm, triangles, size, cull=cull)
     normals = interpolate(fragments, triangles, vertex_normals(vertices_mm, triangles))
+    if uv is not None:
+        corners = triangles if uv_triangles is None else uv_triangles
+        uv = interpolate(fragments, corners, uv[None])
     return Channels(
         rgb=rgb,
         coverage=coverage,
         fragments=fragments,
         normals=F.normalize(normals, dim=1),
-        regions=None if labels is None else nearest_label(fragments, triangles, labels),
-        uv=None if uv is None else interpolate(fragments, triangles, uv),
+        regions=None if regions is None else region_map(fragments, regions),
+        uv=uv,
     )

@@ -1,8 +1,8 @@
 """Which triangle each pixel shows: the z-buffer behind `rasterize`, where its rules are written.
 
-Nothing here walks over triangles or pixels. Triangles that cover no pixel's centre are dropped,
-the others put in groups by the size of their bounding boxes, and a group tests its few pixels in one
-go.
+Nothing here walks over triangles or pixels. Triangles that cover no pixel's centre are dropped. The
+others are put in groups by the size of their bounding boxes, and each group tests its few pixels in
+one go.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-
 FARTHEST_PX = 1e6
 # Twice the area of the smallest triangle, in square pixels; below it float32 can't say what is in.
 SMALLEST = 1e-6
@@ -20,7 +19,8 @@ SMALLEST = 1e-6
 SIDES = (1, 2, 3, 4, 6, 8, 12, 16)
 # How many pixels are tested at once; the memory that this takes is about 20 bytes for each.
 PIXELS_AT_ONCE = {"cpu": 4_000_000, "cuda": 64_000_000}
-EMPTY = torch.iinfo(torch.int64).max
+# What the buffer holds where nothing is: the bits of an infinite depth, above a triangle's index.
+EMPTY = 0x7F800000 << 32
 
 
 class Rules(NamedTuple):
@@ -64,7 +64,7 @@ class _Jobs(NamedTuple):
 def _pick(field: Tensor | tuple[Tensor, ...], which: Tensor | slice) -> Tensor | tuple:
     if isinstance(field, tuple):
         return tuple(_pick(tensor, which) for tensor in field)
-    return field[which]
+    return field[which] if isinstance(which, slice) else field.index_select(0, which)
 
 
 def visible(
@@ -82,7 +82,7 @@ def visible(
         for squares in group.slices(at_once) if side else _tiles(group, SIDES[-1], at_once):
             _draw(squares, side or SIDES[-1], buffer, rules.perspective)
     found = buffer[:, : rules.size[0], : rules.size[1]]
-    return torch.where(found == EMPTY, -1, found & 0xFFFFFFFF)
+    return torch.where(found >= EMPTY, -1, found & 0xFFFFFFFF)
 
 
 def _jobs(
@@ -110,11 +110,11 @@ def _jobs(
     left, columns, top, rows = (v.flatten() for v in boxes)
     order, counts = _by_size(torch.maximum(columns, rows)[kept])
     kept = kept[order]
-    near, x, y = (tuple(v.flatten()[kept] for v in corners) for corners in (near, x, y))
-    left, top, columns, rows = (v[kept] for v in (left, top, columns, rows))
     key = torch.div(kept, len(pixels_xy), rounding_mode="floor")
     image = kept - key * len(pixels_xy)
-    return _Jobs(key, image, left, top, columns, rows, x, y, near), counts
+    x, y, near = (tuple(v.flatten() for v in corners) for corners in (x, y, near))
+    fields = (_pick(field, kept) for field in (left, top, columns, rows, x, y, near))
+    return _Jobs(key, image, *fields), counts
 
 
 def _by_size(sides: Float[Tensor, " jobs"]) -> tuple[Int[Tensor, " jobs"], list[int]]:
@@ -155,19 +155,21 @@ def _tiles(jobs: _Jobs, side: int, at_once: int) -> Iterator[_Jobs]:
 
 
 def _draw(jobs: _Jobs, side: int, buffer: Tensor, perspective: bool) -> None:
-    """Test side x side pixels of every job and keep the nearest triangle in the buffer."""
+    """Test side x side pixels of every job and keep the nearest triangle in the buffer.
+
+    The bits of a positive float have its order, so depth and index fit into one whole number whose
+    minimum is the nearest triangle, and of equally near ones that with the smaller index.
+    """
     height, width = buffer.shape[1:]
     left, top = jobs.left.clamp_max(width - side), jobs.top.clamp_max(height - side)
-    steps = torch.arange(side, dtype=left.dtype, device=left.device)[:, None]
-    inside = _inside(jobs, left + steps, top + steps)
-    row, column, job = inside.nonzero().unbind(1)
-    near = _near(jobs, left + steps, top + steps)[inside].float()
+    steps = torch.arange(side, device=left.device)[:, None]
+    near = _near(jobs, left + steps, top + steps)
+    depth = near.reciprocal_() if perspective else near
+    depth.masked_fill_(_inside(jobs, left + steps, top + steps).logical_not_(), torch.inf)
+    key = depth.float().view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(jobs.key)
     corner = (jobs.image * height + top.long()) * width + left.long()
-    bits = near.view(torch.int32).long()
-    if perspective:
-        bits = 0x7FFFFFFF - bits  # the larger 1 / depth is the nearer
-    key = (bits << 32) | jobs.key[job]
-    buffer.view(-1).scatter_reduce_(0, corner[job] + row * width + column, key, "amin")
+    pixel = corner + (steps * width + steps.T)[:, :, None]
+    buffer.view(-1).scatter_reduce_(0, pixel.flatten(), key.flatten(), "amin")
 
 
 def _inside(jobs: _Jobs, column_x: Tensor, row_y: Tensor) -> Bool[Tensor, "side side jobs"]:
