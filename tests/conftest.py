@@ -1,6 +1,10 @@
 """Checks every annotation of facelab while the tests run; readers pay nothing for it."""
 
+import contextlib
+import http.server
+import re
 import sys
+import threading
 import types
 
 import pytest
@@ -33,3 +37,69 @@ def tolerance() -> dict:
 def random() -> torch.Generator:
     """A random stream that starts the same for every test."""
     return torch.Generator().manual_seed(0)
+
+
+class FileServer(http.server.ThreadingHTTPServer):
+    """A web server on this machine; it serves `content` at any path.
+
+    `ranges` says whether it answers a request for a part with that part; `cut` ends the connection
+    after that many bytes, once; `states_size` whether it says how much will come; `status` is an
+    error that it answers with. `asked` keeps the Range of each request, or None.
+    """
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content, self.ranges, self.states_size = b"", True, True
+        self.cut: int | None = None
+        self.status: int | None = None
+        self.shift = 0
+        self.asked: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/file.pt"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        wanted = self.headers.get("Range")
+        server.asked.append(wanted)
+        if server.status:
+            self.send_error(server.status)
+            return
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and server.ranges else 0
+        if start and start >= len(server.content):
+            self.send_error(416)
+            return
+        body = server.content[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            first, total = start + server.shift, len(server.content)
+            self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        if server.states_size:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if server.cut is not None:
+            body, server.cut = body[: server.cut], None
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+    def handle(self):
+        with contextlib.suppress(OSError):  # the client left, as some tests do
+            super().handle()
+
+
+@pytest.fixture
+def file_server(monkeypatch):
+    """A server that goes wrong when it is told to; no proxy stands before it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = FileServer()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

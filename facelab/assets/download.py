@@ -70,7 +70,7 @@ def download(source: Source, work: Path, label: str, progress: bool) -> Path:
     command += ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
     command += [f"--dest={arrived}", *_request(source, work)]
     log = work / "pip.log"
-    with _bar(label, source.archive_bytes, progress) as advance:
+    with bar(label, source.archive_bytes, progress) as advance:
         status = _run(command, _environment(source, work, temporary), log, temporary, advance)
     archives = list(arrived.iterdir())
     if status == 0 and len(archives) == 1:
@@ -137,7 +137,7 @@ def _come(temporary: Path) -> int:
 
 
 @contextmanager
-def _bar(label: str, total_bytes: int, progress: bool) -> Iterator[Callable[[int], None]]:
+def bar(label: str, total_bytes: int, progress: bool) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes the number of bytes so far, and draws them on a terminal."""
     if not (progress and sys.stderr.isatty()):
         yield lambda size: None
