@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facelab.errors import ImageError, ParameterError
 from facelab.types import Embedding, Image
 
-NAMES = ("dlib",)
+NAMES = ("dlib", "facenet-vggface2", "facenet-casia", "book")
 
 Rows = Float[Tensor, "#batch features"]
 Distances = Float[Tensor, " batch"]
@@ -80,13 +80,23 @@ class Embedder(nn.Module, ABC):
 def embedder(name: str = "dlib", device: str = "cpu") -> Embedder:
     """Return the recogniser called `name`, frozen, in evaluation mode, on `device`.
 
-    Its weights are fetched when they are not in the cache. Raises `ParameterError` when there is no
-    such recogniser.
+    The weights of "dlib" are fetched when they are not in the cache. Those of the FaceNets come
+    from the open web, by `python data_scripts/facenet.py NAME`: without them this raises
+    `AssetError`. So does "book", which has no checkpoint yet. Raises `ParameterError` when there is
+    no such recogniser.
     """
     if name == "dlib":
         from facelab.recognition.dlib_resnet import dlib
 
         return dlib(device)
+    if name in ("facenet-vggface2", "facenet-casia"):
+        from facelab.recognition.facenet import facenet
+
+        return facenet(name, device)
+    if name == "book":
+        from facelab.recognition.book_embedder import book
+
+        return book(device)
     raise ParameterError(
         f"there is no recogniser called {name!r}; choose one of: {', '.join(NAMES)}"
     )

@@ -25,7 +25,7 @@ def load(name: str):
 
 
 def test_there_is_a_script_for_each_asset_that_makes_something():
-    assert SCRIPTS == ["dlib_resnet", "gan_face_generate", "photographs"]
+    assert {"dlib_resnet", "gan_face_generate", "photographs", "facenet"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -99,6 +99,15 @@ def test_an_output_that_cannot_be_written(name, tmp_path, capsys):
     assert "can't be written" in err
     assert "choose another place" in err
     assert err.count("\n") == 1
+
+
+def test_an_interrupted_script_says_so_in_one_line(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(assets, "derived", interrupt)
+    assert load("dlib_resnet").main([]) == 130
+    assert capsys.readouterr().err == "dlib-resnet: interrupted; nothing that was there is lost\n"
 
 
 def test_photographs_come_with_their_data_card(tmp_path, capsys):

@@ -32,7 +32,7 @@ def test_the_length_does_not_matter_to_the_unit_distance(random):
 
 def test_an_unknown_name_lists_those_that_exist():
     with pytest.raises(
-        ParameterError, match=r"no recogniser called 'arcface'; choose one of: dlib"
+        ParameterError, match=r"no recogniser called 'arcface'; choose one of: dlib, fac"
     ):
         embedder.embedder("arcface")
 
