@@ -114,7 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="default: facelab/geometry/models/anny_head.safetensors",
     )
-    parser.add_argument("--verify", action="store_true", help="write nothing; compare what is there")
+    parser.add_argument(
+        "--verify", action="store_true", help="write nothing; compare what is there"
+    )
     options = parser.parse_args(arguments)
     try:
         print((verify if options.verify else make)(options.output))

@@ -22,14 +22,16 @@ BROW_BETWEEN = {19: (0.36, 4.0), 20: (0.70, 3.0)}  # share of the way from 18 to
 def find(points: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
     """Return 68 vertex numbers for mean vertices (V, 3).
 
-    `parts` are arrays of vertex numbers: `skin` (face and ears without cavities), `ears`, `lips`,
-    `lid_rim` (the edges of both eye openings) and `lip_seam` (where the lips meet the mouth).
+    `parts` are arrays of vertex numbers: `skin` (face and ears without cavities), `ears`, `lips`
+    and of these `upper_lip` and `lower_lip`, `lid_rim` (the edges of both eye openings), `lip_seam`
+    (where the lips end inside the mouth), and `all` that a landmark may be.
     """
     where: dict[int, int] = {}
     right = {name: ids[points[ids, 0] < 0.5] for name, ids in parts.items()}
-    where |= _eye(points, right["lid_rim"])
+    where |= _eye(points, right["lid_rim"], right["skin"])
     where |= _brow(points, right["skin"], where)
     where |= _mouth(points, right["lips"], right["lip_seam"])
+    where |= _inner_mouth(points, right, where)
     where |= _nose(points, parts["skin"], where)
     face = np.setdiff1d(parts["skin"], parts["ears"])
     where |= _jaw(points, face, parts["ears"], where)
@@ -47,18 +49,32 @@ def _mirror(points: np.ndarray, ids: np.ndarray, vertex: int) -> int:
     return _nearest(points, ids, points[vertex] * [-1, 1, 1], [0, 1, 2])
 
 
-def _eye(points: np.ndarray, rim: np.ndarray) -> dict[int, int]:
-    """Corners are the rim's ends; the lids' points lie above and below thirds of the line."""
+def _eye(points: np.ndarray, rim: np.ndarray, skin: np.ndarray) -> dict[int, int]:
+    """Corners are the rim's ends; the lids' points lie above and below thirds of the line.
+
+    The rim is where the lids end behind their edges; what can be seen are the edges in front of it.
+    """
     x = points[rim, 0]
     outer, inner = int(rim[x.argmin()]), int(rim[x.argmax()])
-    found = {36: outer, 39: inner}
     a, b = points[outer], points[inner]
     share = (points[rim, 0] - a[0]) / (b[0] - a[0])
     line = a[1] + share * (b[1] - a[1])
     upper, lower = rim[points[rim, 1] > line], rim[points[rim, 1] < line]
-    for number, ids, third in ((37, upper, 1), (38, upper, 2), (41, lower, 1), (40, lower, 2)):
-        found[number] = _nearest(points, ids, [a[0] + third / 3 * (b[0] - a[0])], [0])
+    found = {36: _edge(points, skin, outer, 0), 39: _edge(points, skin, inner, 0)}
+    for number, side, third in ((37, 1, 1), (38, 1, 2), (41, -1, 1), (40, -1, 2)):
+        behind = _nearest(
+            points, upper if side > 0 else lower, [a[0] + third / 3 * (b[0] - a[0])], [0]
+        )
+        found[number] = _edge(points, skin, behind, side)
     return found
+
+
+def _edge(points: np.ndarray, skin: np.ndarray, behind: int, side: int) -> int:
+    """Return the edge in front of a vertex: of the upper lid (side 1), the lower, or a corner."""
+    across, up = (points[skin] - points[behind])[:, :2].T
+    upwards = side * up if side else np.abs(up)
+    score = points[skin, 2] - 2 * np.abs(across) - 2 * upwards
+    return int(skin[np.where(np.hypot(across, up) < 1.6, score, -np.inf).argmax()])
 
 
 def _brow(points: np.ndarray, skin: np.ndarray, where: dict[int, int]) -> dict[int, int]:
@@ -74,23 +90,40 @@ def _brow(points: np.ndarray, skin: np.ndarray, where: dict[int, int]) -> dict[i
 
 
 def _mouth(points: np.ndarray, lips: np.ndarray, seam: np.ndarray) -> dict[int, int]:
-    """The outer contour is the farthest lip vertex in directions from the mouth's middle."""
-    corner = int(seam[points[seam, 0].argmin()])
-    half = -points[corner, 0]
-    outside = int(lips[points[lips, 0].argmin()])
+    """The outer contour is the farthest lip vertex in directions from the mouth's middle.
+
+    The lips roll inwards: at the height of their seam's end, the corner is what can be seen.
+    """
+    end = points[seam[points[seam, 0].argmin()]]
+    level = lips[np.abs(points[lips, 1] - end[1]) < 0.8]
+    corner = int(level[(0.3 * points[level, 2] - points[level, 0]).argmax()])
+    half = -end[0]
     middle = lips[np.abs(points[lips, 0]) < 0.5]
     middle = middle[points[middle, 2] > points[middle, 2].max() - 12]
-    found = {48: outside, 60: corner}
-    front = lips[points[lips, 2] > points[outside, 2] - 2]
+    found = {48: corner}
+    front = lips[points[lips, 2] > end[2] - 2]
     for number, share, sign in ((49, 0.55, 1), (50, 0.24, 1), (59, 0.58, -1), (58, 0.28, -1)):
         near = front[np.abs(points[front, 0] + share * half) < 2.2]
         found[number] = int(near[(sign * points[near, 1]).argmax()])
     found[51] = int(middle[points[middle, 1].argmax()])
     found[57] = int(middle[points[middle, 1].argmin()])
-    upper = seam[points[seam, 1] >= np.median(points[seam, 1])]
-    lower = np.setdiff1d(seam, upper)
-    for number, ids, share in ((61, upper, 0.5), (67, lower, 0.5), (62, upper, 0), (66, lower, 0)):
-        found[number] = _nearest(points, ids, [-share * half], [0])
+    return found
+
+
+def _inner_mouth(
+    points: np.ndarray, parts: dict[str, np.ndarray], where: dict[int, int]
+) -> dict[int, int]:
+    """The inner contour is where the lips touch, and its end is just inside the corner."""
+    corner = points[where[48]]
+    lips = parts["lips"]
+    level = lips[np.abs(points[lips, 1] - corner[1]) < 1]
+    level = level[np.abs(points[level, 0] - 0.93 * corner[0]) < 0.6]
+    found = {60: int(level[points[level, 2].argmax()])}
+    for name, sign, numbers in (("upper_lip", -1, (62, 61)), ("lower_lip", 1, (66, 67))):
+        for number, x, reach in zip(numbers, (0.0, corner[0] / 2), (0.5, 1.2), strict=True):
+            near = parts[name][np.abs(points[parts[name], 0] - x) < reach]
+            score = sign * points[near, 1] + 0.4 * points[near, 2]
+            found[number] = int(near[score.argmax()])
     return found
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+
 from head_parts.source import Bust
 
 FACE = re.compile(
@@ -40,7 +41,15 @@ class Components:
 
 # Columns of Anny's phenotype parameters that can be seen in a face, by name. Age 2/3 is 25 years
 # and 1 is 90; gender runs from male to female.
-PHENOTYPES = {"gender": 0, "age": 1, "muscle": 2, "weight": 3, "african": 8, "asian": 9, "caucasian": 10}
+PHENOTYPES = {
+    "gender": 0,
+    "age": 1,
+    "muscle": 2,
+    "weight": 3,
+    "african": 8,
+    "asian": 9,
+    "caucasian": 10,
+}
 
 
 def draw(bust: Bust, heads: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

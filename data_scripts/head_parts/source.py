@@ -59,8 +59,8 @@ def load() -> Bust:
         labels=list(model.blendshape_labels),
         quads=flat.reshape(quads.shape),
         parts=parts,
-        is_lip=_on_both_sides(_bright(model, textures / "mpfb_lips.jpg", everything), everything)[used],
-        is_ear=_on_both_sides(_bright(model, textures / "mpfb_ears.jpg", everything), everything)[used],
+        is_lip=_marked(model, textures / "mpfb_lips.jpg", everything)[used],
+        is_ear=_marked(model, textures / "mpfb_ears.jpg", everything)[used],
         phenotype=lambda values: _coefficients(model, values),
     )
 
@@ -127,8 +127,9 @@ def _kept_quads(vertices: np.ndarray, quads: np.ndarray, parts: np.ndarray) -> n
     return shoulders | ~np.isin(parts, ["body", "hand.L", "hand.R", "foot.L", "foot.R"])
 
 
-def _on_both_sides(marked: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Mark the mirror images of marked vertices too: MakeHuman's mesh is symmetric."""
+def _marked(model, path: Path, vertices: np.ndarray) -> np.ndarray:
+    """Return which vertices a texture marks on either side: MakeHuman's mesh is symmetric."""
+    marked = _bright(model, path, vertices)
     found = marked.copy()
     for x, y, z in vertices[marked]:
         found |= (np.abs(vertices - [-x, y, z]) < 0.05).all(axis=1)

@@ -6,6 +6,7 @@ tongue and teeth have places of their own in the strip below it.
 """
 
 import numpy as np
+
 from head_parts import landmarks
 from head_parts.source import Bust
 
@@ -31,6 +32,7 @@ IRIS_MM = 5.9
 SWATCHES = {"mouth_cavity": 0.30, "tongue": 0.42, "teeth": 0.54}
 SWATCH = (0.03, 0.925)  # half width, and the middle's height
 BROW_MM = 4.5
+JAW_TAKES_MM = -15.0
 # The hairline: degrees around the head from its front, and millimetres above the eyes there.
 HAIRLINE = ((0, 72), (35, 66), (58, 40), (75, 14), (95, 22), (115, -15), (180, -55))
 
@@ -52,13 +54,17 @@ def find_landmarks(points: np.ndarray, bust: Bust) -> np.ndarray:
     head = corners["head"]
     lips = np.flatnonzero(bust.is_lip)
     inner = np.union1d(lips, head)
+    # Opening the jaw takes one lip along.
+    lowered = bust.shapes[bust.labels.index("facial_action:jawOpen"), lips, 1] < JAW_TAKES_MM
     return landmarks.find(
         points,
         {
-            "all": np.union1d(head, np.union1d(cavities, corners["mouth_cavity"])),
+            "all": np.union1d(inner, np.union1d(cavities, corners["mouth_cavity"])),
             "skin": np.setdiff1d(head, np.intersect1d(head, corners["mouth_cavity"])),
             "ears": np.flatnonzero(bust.is_ear),
             "lips": lips,
+            "upper_lip": lips[~lowered],
+            "lower_lip": lips[lowered],
             "lid_rim": np.intersect1d(head, cavities),
             "lip_seam": np.intersect1d(inner, corners["mouth_cavity"]),
         },
@@ -75,7 +81,9 @@ def regions(points: np.ndarray, bust: Bust, triangles: np.ndarray, marks: np.nda
         found[where] = REGIONS.index(name)
 
     skin = parts == "head"
-    neck = (parts == "body") & (np.abs(centre[:, 0]) < 75) & (centre[:, 1] > points[:, 1].min() + 55)
+    neck = (
+        (parts == "body") & (np.abs(centre[:, 0]) < 75) & (centre[:, 1] > points[:, 1].min() + 55)
+    )
     label("shoulders", parts == "body")
     label("neck", neck)
     label("scalp", skin & (above_hairline(centre, points, marks) > 0))
@@ -109,7 +117,7 @@ def brow_distance(places: np.ndarray, points: np.ndarray, marks: np.ndarray) -> 
 
 
 def from_gaze(places: np.ndarray, points: np.ndarray, bust: Bust) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distance from the nearer eye's axis, in millimetres, and whether it is in front."""
+    """Return the millimetres from the nearer eye's axis, and whether a place is in front of it."""
     radius, front = np.full(len(places), np.inf), np.zeros(len(places), dtype=bool)
     for centre in eye_centres(points, bust):
         here = np.hypot(*(places[:, :2] - centre[:2]).T)

@@ -200,47 +200,59 @@ def _require_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Raise `CheckpointError` unless all tensors are there, fit each other and are finite."""
     sizes: dict[str, int] = {}
     for name, (dtype, shape) in TENSORS.items():
-        tensor = tensors.get(name)
         wanted = f"{name} {tuple(sizes.get(str(s), s) for s in shape)} {dtype}"
-        if tensor is None:
+        if name not in tensors:
             raise CheckpointError(f"{path} lacks {wanted}; make it again")
+        tensor = tensors[name]
         fits = tensor.dtype == dtype and tensor.ndim == len(shape)
         for symbol, length in zip(shape, tensor.shape, strict=False):
             known = symbol if isinstance(symbol, int) else sizes.setdefault(symbol, length)
             fits = fits and known == length
+        if "K" in sizes:
+            sizes["K1"] = sizes["K"] + 1
         if not fits:
             found = f"{tuple(tensor.shape)} {tensor.dtype}"
             raise CheckpointError(f"{path} has {name} {found}, expected {wanted}; make it again")
         if dtype.is_floating_point and not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} has values that are not finite; make it again")
-    for name, limit in (("triangles", "V"), ("uv_triangles", "U"), ("landmarks", "V")):
-        if len(tensors[name]) and not 0 <= tensors[name].min() <= tensors[name].max() < sizes[limit]:
-            raise CheckpointError(
-                f"{path}: {name} names things beyond the {sizes[limit]} that there are; make it "
-                "again"
-            )
+    for name, symbol in (("triangles", "V"), ("uv_triangles", "U"), ("landmarks", "V")):
+        _require_indices(path, name, tensors[name], sizes[symbol])
+    if not (tensors["deviations_mm"] > 0).all():
+        raise CheckpointError(
+            f"{path}: deviations_mm has some that are not positive; make it again"
+        )
+
+
+def _require_indices(path: Path, name: str, indices: Tensor, count: int) -> None:
+    if indices.numel() and not 0 <= indices.min() <= indices.max() < count:
+        raise CheckpointError(
+            f"{path}: {name} runs from {int(indices.min())} to {int(indices.max())}, expected 0 to "
+            f"{count - 1}; make it again"
+        )
+
+
+def _require_names(path: Path, card: dict, key: str, count: int) -> tuple[str, ...]:
+    names = card.get(key, [])
+    if not isinstance(names, list) or len(names) != count:
+        found = len(names) if isinstance(names, list) else 0
+        raise CheckpointError(f"{path} names {found} {key} and holds {count}; make it again")
+    return tuple(map(str, names))
 
 
 def _assemble(path: Path, card: dict, tensors: dict[str, Tensor]) -> MorphableModel:
-    names = {key: tuple(card.get(key, ())) for key in ("expressions", "regions", "phenotypes")}
-    counts = {
-        "expressions": len(tensors["expression_mm"]),
-        "phenotypes": len(tensors["phenotype_weights"]),
-        "regions": int(tensors["triangle_regions"].max()) + 1,
+    regions = card.get("regions", [])
+    _require_indices(path, "triangle_regions", tensors["triangle_regions"], len(regions))
+    names = {
+        "expression_names": ("expressions", len(tensors["expression_mm"])),
+        "phenotype_names": ("phenotypes", len(tensors["phenotype_weights"])),
+        "region_names": ("regions", len(regions)),
     }
-    for key, count in counts.items():
-        if len(names[key]) < count or (key != "regions" and len(names[key]) != count):
-            raise CheckpointError(
-                f"{path} names {len(names[key])} {key} and holds {count}; make it again"
-            )
     whole = {"triangles", "uv_triangles", "triangle_regions", "landmarks"}
     ready = {k: v.long() if k in whole else v.float() for k, v in tensors.items() if k in TENSORS}
     return MorphableModel(
         id=str(card.get("id", path.stem)),
-        expression_names=names["expressions"],
-        region_names=names["regions"],
-        phenotype_names=names["phenotypes"],
-        variance_kept=float(card.get("variance_kept", float("nan"))),
+        variance_kept=float(card.get("variance_kept") or float("nan")),
         notice=str(card.get("notice", "")),
+        **{field: _require_names(path, card, *named) for field, named in names.items()},
         **ready,
     )
