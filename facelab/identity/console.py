@@ -20,7 +20,13 @@ FILE = click.Path(path_type=Path)
 
 Option = Callable[[Callable], Callable]
 
-EMBEDDER: Option = click.option("--embedder", default="dlib", show_default=True, metavar="NAME")
+EMBEDDER: Option = click.option(
+    "--embedder",
+    default="dlib",
+    show_default=True,
+    metavar="NAME",
+    help="Or facenet-vggface2, facenet-casia: see data_scripts/facenet.py.",
+)
 DEVICE: Option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

@@ -1,5 +1,7 @@
 """The search finds faces that a single look misses, and says where they are in the picture."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from facelab import assets
 from facelab.images import load_image
 from facelab.recognition import search
 from facelab.recognition.mtcnn import Faces, detect
+from facelab.recognition.sampling import warp
 from facelab.recognition.search import find_faces
 
 
@@ -42,7 +45,7 @@ def cropped(image: torch.Tensor, faces: Faces, margin: float) -> tuple[torch.Ten
 def calls(monkeypatch, answers: dict[str, Faces] | None = None) -> list[str]:
     """Record which ways are gone; `answers` are given in place of searching."""
     gone = []
-    for name in ("_quick_search", "_full_search", "_with_margin", "_turned"):
+    for name in ("_quick_search", "_full_search", "_with_margin", "_levelled", "_turned"):
         way = getattr(search, name)
 
         def recorded(image, name=name, way=way):
@@ -98,6 +101,52 @@ def test_a_tight_crop_needs_a_margin(monkeypatch):
     assert (faces.landmarks[0] - expected).norm(dim=1).max() < 0.05 * crop.shape[3]
 
 
+@pytest.mark.parametrize("degrees", [45, 60, -55])
+def test_a_tilted_head_is_found_where_it_is(astronaut, found, degrees):
+    """The picture turned by more than MTCNN bears: the points are the upright ones, turned."""
+    angle = math.radians(degrees)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    middle = torch.tensor([224.0, 130.0])  # the face's
+    shift = torch.tensor([150.0, 150.0]) - turn @ middle
+    tilted = warp(astronaut, torch.cat([turn, shift[:, None]], dim=1)[None], (300, 300), fill=0.0)
+    assert search._best(detect(tilted)) < search.SURE
+    faces = find_faces(tilted)
+    expected = found.landmarks[0] @ turn.T + shift
+    assert (faces.landmarks[0] - expected).norm(dim=1).max() < 8
+    middle_of_box = (faces.boxes[0, :2] + faces.boxes[0, 2:]) / 2
+    assert (middle_of_box - expected.mean(dim=0)).norm() < 20
+
+
+def test_a_tilted_picture_is_seen_whole(monkeypatch):
+    """White on grey: all of its area is still there, and its points come back."""
+    seen = []
+    monkeypatch.setattr(
+        search, "_search", lambda image, _: (seen.append(image), some_faces(1.0))[1]
+    )
+    for angle in (0.5, -0.5):
+        back = search._tilted(torch.ones(1, 3, 60, 100), angle)
+        assert seen[-1][:, 0].sum().item() == pytest.approx(6000, rel=0.01)
+        # Lengths stay: the found points lie in a square of 1, in the original too.
+        assert torch.pdist(back.landmarks[0]).max() < math.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    "light",
+    [
+        lambda levels: 0.012 * levels,  # three of 255 levels, as a dark room has
+        lambda levels: 0.9 + 0.04 * levels,  # pale
+        lambda levels: levels**30,  # a few lights in the dark: to stretch it is not enough
+    ],
+    ids=["dark", "pale", "night"],
+)
+def test_bad_light_is_corrected(astronaut, found, light, monkeypatch):
+    picture = (light((astronaut + 1) / 2) * 255).round() / 127.5 - 1
+    gone = calls(monkeypatch)
+    faces = find_faces(picture)
+    assert gone[-1] == "_levelled"
+    assert (faces.landmarks[0] - found.landmarks[0]).norm(dim=1).max() < 6
+
+
 def test_a_small_face_in_a_large_picture_is_searched_again(astronaut, monkeypatch):
     """Below 40 pixels at 640 the quick way does not count: the points would be coarse."""
     small = F.interpolate(astronaut, scale_factor=0.5, mode="area")
@@ -142,7 +191,7 @@ def test_an_unsure_face_is_taken_when_no_way_finds_a_sure_one(monkeypatch):
     }
     gone = calls(monkeypatch, answers)
     faces = find_faces(torch.zeros(1, 3, 700, 700))
-    assert gone == ["_quick_search", "_full_search", "_with_margin", "_turned"]
+    assert gone == ["_quick_search", "_full_search", "_with_margin", "_levelled", "_turned"]
     assert faces.probabilities.tolist() == pytest.approx([0.85])
     answers["_turned"] = some_faces(0.995)
     assert find_faces(torch.zeros(1, 3, 700, 700)).probabilities.tolist() == pytest.approx([0.995])
