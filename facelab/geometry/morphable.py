@@ -60,10 +60,10 @@ class MorphableModel:
     expression_mm: Float[Tensor, "expressions vertices 3"]
     expression_names: tuple[str, ...]
     triangles: Triangles
-    triangle_regions: Int[Tensor, " triangles"]
+    triangle_regions: Int[Tensor, " _"]
     region_names: tuple[str, ...]
     uv: Float[Tensor, "places 2"]
-    uv_triangles: Int[Tensor, "triangles 3"]
+    uv_triangles: Int[Tensor, "_ 3"]
     landmarks: Int[Tensor, " points"]
     phenotype_weights: Float[Tensor, "phenotypes _"]
     phenotype_names: tuple[str, ...]
