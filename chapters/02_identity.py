@@ -655,7 +655,10 @@ figures.show(
 #
 # The first paper opens with a table of squared FaceNet distances of four pictures: 0.28 to 0.74 for one
 # person, 2.15 to 2.23 for two {cite:p}`li2017ganid`. Our recogniser is another one, whose distances
-# are smaller throughout, so what can be reproduced is the *gap*. Its four pictures, our four:
+# are smaller throughout, so what can be reproduced is the *gap*. (With a connection to the open web,
+# `python data_scripts/facenet.py` fetches a public FaceNet, which is neither Google's nor tried here;
+# then `embedder("facenet-vggface2")` takes the place of `embedder("dlib")`.) Its four pictures, our
+# four:
 
 # %%
 four = verification.all_pairs(
