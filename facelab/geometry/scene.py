@@ -156,7 +156,9 @@ def _of_style(style: Tensor, table: dict[str, tuple[float, float]], share: Tenso
     return ends[:, 0] + share * (ends[:, 1] - ends[:, 0])
 
 
-def _hair_vertices(shell: _Shell, vertices: Vertices, appearance: Appearance) -> Vertices:
+def _hair_vertices(
+    shell: _Shell, vertices: Vertices, appearance: Appearance
+) -> Float[Tensor, "batch _ 3"]:
     """Return the shell's vertices, scalp rows first, then the rows that hang from the last."""
     base = (vertices[:, shell.corners] * shell.weights[None, :, :, None]).sum(2)
     style = appearance.hair_style
@@ -168,7 +170,7 @@ def _hair_vertices(shell: _Shell, vertices: Vertices, appearance: Appearance) ->
     fringe = appearance.bangs[:, None] * smooth_step(shell.around, 62, 42)
     line = line + (18 + 24 * fringe) * (fringe > 0.05)
     hangs = smooth_step(shell.around, 62, 74) * (length > 0)
-    covered = torch.maximum(smooth_step(line, -2, 26).sqrt(), hangs)
+    covered = torch.maximum(1 - (1 - smooth_step(line, -2, 26)).square(), hangs)
     bumps = _bumps(appearance, shell.around) * (1 + 5 * appearance.curl[:, None])
     lift = covered * (volume + bumps.clamp_min(-0.6 * volume.abs())) + (1 - covered) * SUNK_MM
     lift = torch.where(volume > 0, lift, SUNK_MM)
@@ -229,7 +231,9 @@ def _frame_triangles(device: torch.device) -> Triangles:
     return torch.cat(parts).to(device)
 
 
-def _frame_vertices(model: MorphableModel, vertices: Vertices, appearance: Appearance) -> Vertices:
+def _frame_vertices(
+    model: MorphableModel, vertices: Vertices, appearance: Appearance
+) -> Float[Tensor, "batch _ 3"]:
     """Return the frames' vertices, laid on the landmarks of each head."""
     marks = vertices[:, model.landmarks]
     worn = (appearance.eyeglasses > 0).to(vertices)[:, None, None]
