@@ -345,8 +345,8 @@ def sample(phenotype: dict[str, Value], random: torch.Generator) -> Appearance:
 
     `phenotype` has `gender`, `age`, `african`, `asian` and `caucasian`, each (batch,). Skin and
     hair follow ancestry, grey hair and bald heads age, beards and make-up gender: loosely, as
-    tendencies with a wide spread. The values of the day are the person's habits, so that a beard stays a beard
-    from picture to picture; eyeglasses are 0.
+    tendencies with a wide spread. The values of the day are the person's habits, so that a beard
+    stays a beard from picture to picture; eyeglasses are 0.
     """
     count = len(phenotype["gender"])
     draw = _Draw(count, random)
