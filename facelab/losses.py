@@ -8,14 +8,23 @@ Recognition and Clustering", CVPR 2015. Its embeddings f(x) have length one.
 | `triplet_loss` | equation 3: [ |f(a) - f(p)|^2 - |f(a) - f(n)|^2 + alpha ]_+ , alpha = 0.2 |
 | `semi_hard_triplets` | section 3.2, equation 4: all anchor-positive pairs, semi-hard negatives |
 | `softmax_loss` | section 2: the classifier that earlier recognisers were trained as |
+
+Wing loss: Z.-H. Feng, J. Kittler, M. Awais, P. Huber, X.-J. Wu, "Wing Loss for Robust Facial
+Landmark Localisation with Convolutional Neural Networks", CVPR 2018.
+
+| here | Feng et al. |
+|---|---|
+| `wing_loss` | equation 5, with the w = 10 and epsilon = 2 that they chose |
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from facelab.types import Embedding
+from facelab.types import Embedding, Landmarks
 
 MARGIN = 0.2
 
@@ -100,3 +109,18 @@ def softmax_loss(logits: Float[Tensor, "batch identities"], identities: Identiti
     set; the layer is thrown away afterwards. An identity without a column is torch's `IndexError`.
     """
     return F.cross_entropy(logits, identities, reduction="none")
+
+
+def wing_loss(
+    points: Landmarks, target: Landmarks, *, width: float = 10.0, curvature: float = 2.0
+) -> PerSample:
+    """Return how far each face's points are off, small errors counting for more than in L1.
+
+    With x the error of a coordinate, w the width and e the curvature, both in the points' unit:
+    w ln(1 + |x| / e) where |x| < w, else |x| - C, with C = w - w ln(1 + w / e) that joins the two.
+    The mean over points and coordinates (in the paper their sum). Source: Feng et al., equation 5.
+    """
+    error = (points - target).abs()
+    constant = width - width * math.log1p(width / curvature)
+    near = width * torch.log1p(error / curvature)
+    return torch.where(error < width, near, error - constant).mean(dim=(1, 2))

@@ -12,7 +12,6 @@ that nobody's photograph is in it. It sees faces as the book's generators draw t
 There is no checkpoint yet: `book()` says so.
 """
 
-import json
 import math
 import os
 from dataclasses import asdict, dataclass
@@ -23,8 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from facelab import assets
-from facelab.errors import AssetError, CheckpointError, ParameterError
+from facelab.errors import AssetError, ParameterError
 from facelab.losses import (
     MARGIN,
     Identities,
@@ -33,6 +31,7 @@ from facelab.losses import (
     softmax_loss,
     triplet_loss,
 )
+from facelab.recognition import checkpoint
 from facelab.recognition.embedder import Embedder
 from facelab.types import Embedding, Image
 
@@ -189,14 +188,14 @@ def save(path: str | os.PathLike, recogniser: BookEmbedder, trained_on: str) -> 
     The header has the method, the configuration, the threshold and what it was trained on. Raises
     `AssetError` when the file can't be written.
     """
-    header = {
-        "method": METHOD,
-        "config": asdict(recogniser.network.config),
-        "threshold_squared": recogniser.threshold_squared,
-        "trained_on": trained_on,
-    }
-    source = json.dumps(header, sort_keys=True)
-    return assets.save_weights(path, recogniser.network.state_dict(), source)
+    return checkpoint.save(
+        path,
+        METHOD,
+        recogniser.network,
+        config=asdict(recogniser.network.config),
+        threshold_squared=recogniser.threshold_squared,
+        trained_on=trained_on,
+    )
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> BookEmbedder:
@@ -205,39 +204,17 @@ def load(path: str | os.PathLike, device: str = "cpu") -> BookEmbedder:
     Runs no code of the file. Raises `CheckpointError` when it is missing, damaged, or of another
     method or configuration than its header says.
     """
-    tensors, header = assets.load_weights(path), _read_header(path)
-    try:
-        stages = {k: tuple(header["config"][k]) for k in ("channels", "blocks")}
-        with torch.device("meta"):  # so that no header can ask for memory
-            network = Network(Config(**{**header["config"], **stages}))
-        recogniser = BookEmbedder(network, float(header["threshold_squared"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} has a header that can't be used ({error}); save it again with "
-            "facelab.recognition.book_embedder.save"
-        ) from error
-    try:
-        network.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} does not hold the network of its header, {network.config}; save it again"
-        ) from error
-    recogniser = recogniser.eval().requires_grad_(False)
+    writer = "facelab.recognition.book_embedder.save"
+    network, header = checkpoint.load(path, METHOD, _build, writer)
+    recogniser = BookEmbedder(network, float(header["threshold_squared"])).eval()
     return recogniser.to(device, memory_format=torch.channels_last)
 
 
-def _read_header(path: str | os.PathLike) -> dict[str, Any]:
-    try:
-        header = json.loads(assets.read_source(path))
-    except ValueError:
-        header = None
-    method = header.get("method") if isinstance(header, dict) else None
-    if method != METHOD:
-        raise CheckpointError(
-            f"{path} is of {method or 'an unknown method'}, {METHOD} expected; give a file that "
-            "facelab.recognition.book_embedder.save wrote"
-        )
-    return header
+def _build(header: dict[str, Any]) -> Network:
+    stages = {k: tuple(header["config"][k]) for k in ("channels", "blocks")}
+    network = Network(Config(**{**header["config"], **stages}))
+    BookEmbedder(network, float(header["threshold_squared"]))  # refuses what can't be
+    return network
 
 
 def book(device: str = "cpu") -> BookEmbedder:
