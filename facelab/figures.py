@@ -139,6 +139,21 @@ def _draw_faces(axes: "Axes", boxes: Boxes, landmarks: Landmarks) -> None:
         axes.plot(x, y, "o", label=name, **look)
 
 
+def landmarks(images: Image, points: Landmarks, columns: int, width_in: float = 7.2) -> "Figure":
+    """Draw points (batch, points, 2), in pixels, over images of one size, row by row."""
+    rows = -(-len(images) // columns)
+    height, width = images.shape[2:]
+    figure = new_figure(width_in, width_in * rows * height / (columns * width))
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, image, marks in zip(grid, images.split(1), points.detach().cpu(), strict=False):
+        _draw_image(axes, image)
+        x, y = marks.T.tolist()
+        axes.plot(x, y, "o", color=COLOURS[1], markersize=2, markeredgewidth=0)
+    for axes in grid[len(images) :]:
+        axes.set_visible(False)
+    return figure
+
+
 def distance_matrix(
     distances: Float[Tensor, "rows columns"],
     names: Sequence[str],

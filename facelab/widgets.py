@@ -5,6 +5,7 @@ frames of what a widget would show beside it.
 """
 
 import io
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,50 @@ def threshold(
     limit.observe(tell, names="value")
     tell()
     return ipywidgets.VBox([limit, told])
+
+
+def head(components: int = 4, side_px: int = 256) -> "ipywidgets.VBox":
+    """Offer sliders for a head's shape, expression, pose and light, and draw it.
+
+    The first `components` of the book's head, -3 to 3 standard deviations; one named expression at
+    a time; the head turns and the lamp goes around it.
+    """
+    import ipywidgets
+
+    from facelab.geometry.lighting import Light
+    from facelab.geometry.morphable import anny_head
+    from facelab.geometry.render import heads
+
+    model = anny_head()
+
+    def slider(label: str, low: float, high: float, value: float = 0.0) -> "ipywidgets.FloatSlider":
+        step = (high - low) / 60
+        return ipywidgets.FloatSlider(value, min=low, max=high, step=step, description=label)
+
+    shape = [slider(f"component {k + 1}", -3, 3) for k in range(components)]
+    names = ["none", *model.expression_names]
+    action = ipywidgets.Dropdown(options=names, value="jawOpen", description="expression")
+    weight, yaw, lamp = (
+        slider("weight", 0, 1),
+        slider("turn", -1, 1),
+        slider("lamp", -1.5, 1.5, 0.6),
+    )
+    view = ipywidgets.Image(format="png", width=side_px, height=side_px)
+    view.add_class("facelab-head")
+
+    def draw(*_: object) -> None:
+        identity = torch.tensor([[control.value for control in shape]])
+        named = {} if action.value == "none" else {action.value: weight.value}
+        towards = torch.tensor([[math.sin(lamp.value), 0.4, math.cos(lamp.value)]])
+        light = Light.from_direction(towards, 0.6, 0.3, 0.15)
+        turned = {"yaw_rad": yaw.value, "light": light, "size": 160}
+        with torch.no_grad():
+            view.value = png(heads(identity, model.expression(**named), **turned))
+
+    for control in (*shape, action, weight, yaw, lamp):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([*shape, ipywidgets.HBox([action, weight]), yaw, lamp, view])
 
 
 def png(image: Image) -> bytes:

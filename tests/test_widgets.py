@@ -46,3 +46,16 @@ def test_png_keeps_the_levels(random):
     levels = torch.randint(0, 256, (6, 4, 3), generator=random, dtype=torch.uint8)
     data = widgets.png(images.from_uint8(levels))
     assert (np.asarray(PIL.Image.open(io.BytesIO(data))) == levels.numpy()).all()
+
+
+def test_a_head_follows_its_sliders():
+    box = widgets.head(components=2)
+    one, _, row, yaw, lamp, view = box.children
+    pictures = [view.value]
+    for control, value in ((one, 2.0), (row.children[1], 0.7), (yaw, 0.5), (lamp, -1.0)):
+        control.value = value
+        pictures.append(view.value)
+    assert len(set(pictures)) == 5
+    row.children[0].value = "none"
+    one.value, yaw.value, lamp.value = 0.0, 0.0, 0.6
+    assert view.value == pictures[0]

