@@ -606,8 +606,9 @@ figures.show(
 # threshold. A recogniser that can't see does not say so. It says "same". Keep that in mind when a
 # blurred generated face scores well on identity.
 #
-# Pose, age, and differences between groups of people need heads whose attributes are known exactly.
-# They are measured when the chapter on geometry has made them.
+# Pose and differences between groups need heads whose attributes are known exactly. Chapter 3 makes
+# such heads and measures [what turning does](03_morphable.ipynb#are-they-people) and
+# [for whom it errs](03_morphable.ipynb#not-the-same-for-everyone).
 
 # %% [markdown]
 # ## Gradients: what the score can be talked into

@@ -258,7 +258,9 @@ def _projects(answer):
     R, t = shot.rotation[0], shot.translation_mm[0]
     got = answer(points, R, t, shot.focal_px[0], shot.centre_px[0])
     assert got.shape == want.shape, "one pixel (u, v) a point"
-    middle, side, near = (torch.allclose(*p, atol=1e-4) for p in zip(got, want))
+    middle, side, near = (
+        torch.allclose(*p, atol=1e-4) for p in zip(got, want, strict=True)
+    )
     assert middle, "the origin should be at the picture's centre"
     assert side, "scale by f / z"
     assert near, "nearer points: divide by their own depth"
