@@ -2,8 +2,8 @@
 
 Prints a record and writes it to runs/bench/fitting.json: for landmarks with more and more noise,
 how far the fitted landmarks are from the true ones, in distances of the outer corners of the eyes,
-how far the pose is off, and how long a face takes; then the same after the pixels, with hair, glasses,
-shadows and directional light in the pictures that the fit knows nothing of.
+how far the pose is off, and how long a face takes; then the same after the pixels, with hair,
+glasses, shadows and directional light in the pictures that the fit knows nothing of.
 """
 
 import argparse

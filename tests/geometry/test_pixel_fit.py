@@ -26,15 +26,19 @@ def head():
 @pytest.fixture(scope="module")
 def faces(head):
     """Two faces, one pale in white light and one dark in reddish light: pictures and landmarks."""
+    return drawn(head, SIZE)
+
+
+def drawn(head, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(3)
-    camera = Camera.portrait(SIZE, field_mm=240.0, batch=2)
+    camera = Camera.portrait(size, field_mm=240.0, batch=2)
     light = Light.ambient(0.9, batch=2)
     red = torch.tensor([[[1.0, 1.0, 1.0]], [[1.3, 1.0, 0.8]]])
     light = dataclasses.replace(light, harmonics=light.harmonics * red)
     looks = dataclasses.replace(plain(2), melanin=torch.tensor([0.1, 0.6]))
     vertices = head.shape(head.sample_identity(2, random))
     with torch.no_grad():
-        images, shown = face_renderer(head, SIZE)(vertices, camera, light, looks)
+        images, shown = face_renderer(head, size)(vertices, camera, light, looks)
     return images, camera.project(head.landmark_points(vertices))[0], shown
 
 
@@ -89,6 +93,18 @@ def test_a_batch_equals_one_at_a_time(head, faces, started):
     apart = fit_pixels(head, images, landmarks, started, settings=one_by_one)
     torch.testing.assert_close(together.identity, apart.identity, rtol=0, atol=1e-3)
     torch.testing.assert_close(together.light.harmonics, apart.light.harmonics, rtol=0, atol=1e-3)
+
+
+def test_larger_pictures_are_compared_small(head, started, faces):
+    images, landmarks, _ = drawn(head, 2 * SIZE)
+    settings = dataclasses.replace(QUICK, steps=1)
+    first = fit_landmarks(head, landmarks, size=2 * SIZE)
+    large = fit_pixels(head, images, landmarks, first, settings=settings)
+    small = fit_pixels(head, *faces[:2], started, settings=settings)
+    torch.testing.assert_close(
+        large.stages[1].loss_before, small.stages[1].loss_before, rtol=0.1, atol=0
+    )
+    torch.testing.assert_close(large.camera.centre_px, first.camera.centre_px)
 
 
 def test_gradients_reach_everything_that_is_fitted(head, faces, started):
