@@ -30,18 +30,38 @@ NOTICE = (
 
 def build(heads: int = HEADS, seed: int = SEED) -> tuple[dict, dict]:
     """Return the tensors and the description of the model."""
-    import numpy as np
-    import torch
-    from head_parts import sampling, source, surface
+    from head_parts import sampling, source
 
     bust = source.load()
     phenotypes, coefficients = sampling.draw(bust, heads, seed)
     found = sampling.reduce(bust, coefficients, SHARE)
     weights, explained = sampling.phenotype_weights(phenotypes, found.scores)
     names, offsets = sampling.expressions(bust)
-    eyes = surface.eye_centres(found.mean, bust).mean(axis=0)
-    origin = np.array([0.0, eyes[1] - 20, eyes[2] - 75])
-    mean = found.mean - origin
+    tensors = statistics(found, offsets, weights) | surface_of(found.mean, bust)
+    return tensors, describe(heads, seed, names, explained.tolist(), found.kept)
+
+
+def statistics(found, offsets, weights) -> dict:
+    """Return the tensors of what heads are like: components, expressions, phenotypes."""
+    import torch
+
+    scaled = found.components * found.deviations[:, None, None]
+    return {
+        "identity_mm": torch.from_numpy(scaled).half(),
+        "deviations_mm": torch.from_numpy(found.deviations).float(),
+        "expression_mm": torch.from_numpy(offsets).half(),
+        "phenotype_weights": torch.from_numpy(weights).float(),
+    }
+
+
+def surface_of(mean, bust) -> dict:
+    """Return the tensors of the mean head and its surface, with the origin between the ears."""
+    import numpy as np
+    import torch
+    from head_parts import surface
+
+    eyes = surface.eye_centres(mean, bust).mean(axis=0)
+    mean = mean - np.array([0.0, eyes[1] - 20, eyes[2] - 75])
     # Local changes of lips do not move MakeHuman's teeth, which would show through closed lips.
     teeth = np.unique(bust.quads[bust.parts == "teeth"])
     mean[teeth] = mean[teeth] * [TEETH_NARROWER, 1, 1] - [0, 0, TEETH_BACK_MM]
@@ -49,32 +69,32 @@ def build(heads: int = HEADS, seed: int = SEED) -> tuple[dict, dict]:
     marks = surface.find_landmarks(mean, bust)
     regions = surface.regions(mean, bust, triangles, marks)
     uv, uv_triangles = surface.unwrap(mean, bust, triangles, regions)
-    scaled = found.components * found.deviations[:, None, None]
-    tensors = {
+    return {
         "mean_mm": torch.from_numpy(mean).float(),
-        "identity_mm": torch.from_numpy(scaled).half(),
-        "deviations_mm": torch.from_numpy(found.deviations).float(),
-        "expression_mm": torch.from_numpy(offsets).half(),
         "triangles": torch.from_numpy(triangles).int(),
         "triangle_regions": torch.from_numpy(regions),
         "uv": torch.from_numpy(uv),
         "uv_triangles": torch.from_numpy(uv_triangles).int(),
-        "phenotype_weights": torch.from_numpy(weights).float(),
         "landmarks": torch.from_numpy(marks).int(),
     }
-    card = {
+
+
+def describe(heads: int, seed: int, names: list[str], explained: list[float], kept: float) -> dict:
+    """Return what the file says of itself."""
+    from head_parts import sampling, surface
+
+    return {
         "format": "facelab-morphable-1",
         "id": "anny-head",
         "notice": NOTICE,
         "expressions": names,
         "regions": list(surface.REGIONS),
         "phenotypes": list(sampling.PHENOTYPES),
-        "phenotypes_explained": [round(float(share), 4) for share in explained],
+        "phenotypes_explained": [round(share, 4) for share in explained],
         "heads": heads,
         "seed": seed,
-        "variance_kept": round(found.kept, 6),
+        "variance_kept": round(kept, 6),
     }
-    return tensors, card
 
 
 def encode(tensors: dict, card: dict) -> bytes:

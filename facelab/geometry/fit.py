@@ -27,7 +27,7 @@ from torch import Tensor
 
 from facelab.errors import GeometryError, ParameterError
 from facelab.geometry.camera import Rotation, euler_from_rotation
-from facelab.geometry.fit_result import FitResult, Stage, portrait_camera
+from facelab.geometry.fit_result import FitResult, Stage, joined, portrait_camera
 from facelab.geometry.morphable import MorphableModel
 from facelab.types import Landmarks
 
@@ -106,25 +106,17 @@ def fit_landmarks(
             landmarks.split(AT_ONCE), weights.split(AT_ONCE), focal.split(AT_ONCE), strict=True
         )
     ]
-    found, reasons, iterations, before, after = (
-        [part[i] for part in parts] for i in range(len(parts[0]))
+    turn, shift, coefficients = (
+        torch.cat(values) for values in zip(*(s for s, _ in parts), strict=True)
     )
-    stage = Stage(
-        "landmarks",
-        torch.cat(iterations).cpu(),
-        torch.cat(before).cpu(),
-        torch.cat(after).cpu(),
-        sum(reasons, ()),
-    )
-    turn, shift, coefficients = (torch.cat(values) for values in zip(*found, strict=True))
+    stage = joined([stage for _, stage in parts])
     yaw, pitch, roll = (angle.to(landmarks) for angle in euler_from_rotation(turn))
     camera = portrait_camera(focal.to(landmarks), centre.to(landmarks), shift.to(landmarks))
     identity, expression = coefficients.to(landmarks).split(
         [model.components, len(model.expression_mm)], dim=1
     )
-    result = FitResult(
-        yaw, pitch, roll, camera, identity, expression, landmarks[..., 0] * 0, (stage,)
-    )
+    unknown = torch.zeros_like(landmarks[..., 0])
+    result = FitResult(yaw, pitch, roll, camera, identity, expression, unknown, (stage,))
     residual_px = (result.landmarks(model) - landmarks).norm(dim=2)
     return dataclasses.replace(result, residual_px=residual_px)
 
@@ -328,10 +320,8 @@ def rotation_from_vector(turn: Float[Tensor, "batch 3"]) -> Rotation:
     return torch.linalg.matrix_exp(cross)
 
 
-def _fit(
-    problem: _Problem, settings: FitSettings
-) -> tuple[State, tuple[str, ...], Int[Tensor, " batch"], Tensor, Tensor]:
-    """Minimise; return the state, why faces have not converged, iterations, first and last loss.
+def _fit(problem: _Problem, settings: FitSettings) -> tuple[State, Stage]:
+    """Minimise; return the state and how it went.
 
     Only faces that have not settled take part in a step.
     """
@@ -359,7 +349,8 @@ def _fit(
             damping[running] >= MOST_DAMPING,
         )  # fmt: skip
         running = running[~settled]
-    return state, _reasons(sound, running, settings.steps), iterations, before, loss
+    reasons = _reasons(sound, running, settings.steps)
+    return state, Stage("landmarks", iterations.cpu(), before.cpu(), loss.cpu(), reasons)
 
 
 def _reasons(sound: Tensor, running: Tensor, steps: int) -> tuple[str, ...]:

@@ -43,6 +43,16 @@ class Stage:
         return "\n".join(lines)
 
 
+def joined(stages: list[Stage]) -> Stage:
+    """Return how a stage went for all faces, of its parts."""
+    iterations, before, after = (
+        torch.cat([getattr(stage, name) for stage in stages])
+        for name in ("iterations", "loss_before", "loss_after")
+    )
+    reasons = tuple(reason for stage in stages for reason in stage.reasons)
+    return Stage(stages[0].name, iterations, before, after, reasons)
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Heads that were fitted to pictures, and how well.

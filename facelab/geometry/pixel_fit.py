@@ -27,7 +27,7 @@ from facelab.errors import ImageError, ParameterError
 from facelab.geometry.appearance import Appearance, plain, textures
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.fit import FitSettings
-from facelab.geometry.fit_result import FitResult, Stage
+from facelab.geometry.fit_result import FitResult, Stage, joined
 from facelab.geometry.lighting import Light
 from facelab.geometry.morphable import MorphableModel
 from facelab.geometry.render import portrait
@@ -146,15 +146,8 @@ def fit_pixels(
     for rows in torch.arange(len(start)).split(settings.at_once):
         known = _Known.of(small[rows], landmarks[rows], weights[rows], images.shape[2], settings)
         parts.append(_descend(model, known, _Unknown.of(start, rows), render, settings))
-    values = [torch.cat([part[0][i] for part in parts]) for i in range(len(RATES))]
-    before, after, tail = (torch.cat([part[i] for part in parts]).cpu() for i in (1, 2, 3))
-    stage = Stage(
-        "pixels",
-        torch.full((len(start),), settings.steps),
-        before,
-        after,
-        _reasons(before, after, tail, settings),
-    )
+    values = [torch.cat([values[i] for values, _ in parts]) for i in range(len(RATES))]
+    stage = joined([stage for _, stage in parts])
     found = dataclasses.replace(start, **_unpacked(start, _Unknown(*values)))
     residual_px = (found.landmarks(model) - landmarks).norm(dim=2)
     return dataclasses.replace(found, residual_px=residual_px, stages=(*start.stages, stage))
@@ -293,42 +286,41 @@ def _descend(
     start: _Unknown,
     render: Render,
     settings: PixelSettings,
-) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-    """Return the best values, the first and the smallest loss, and that at nine tenths of the way.
-
-    Adam's rates fall along a quarter of a cosine.
-    """
+) -> tuple[list[Tensor], Stage]:
+    """Return the best values of each face on the way down, and how it went."""
     leaves = [value.clone().requires_grad_() for value in start.tensors()]
     unknown = _Unknown(*leaves, camera=start.camera)
-    optimizer = torch.optim.Adam(
-        [{"params": [leaf], "lr": rate} for leaf, rate in zip(leaves, RATES.values(), strict=True)],
-        betas=(0.9, 0.99),
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: max(0.02, math.cos(math.pi / 2 * step / settings.steps))
-    )
-    low, high = settings.landmarks.expression_range
+    optimizer, schedule = _adam(leaves, settings.steps)
     best = [leaf.detach().clone() for leaf in leaves]
-    least = first = tail = None
+    least = []  # the smallest loss so far, after each step
     for step in range(settings.steps + 1):
         losses = _losses(model, known, unknown, render, settings)
-        now = losses.detach()
-        first = now if first is None else first
-        better = torch.ones_like(now, dtype=torch.bool) if least is None else now < least
-        least = now if least is None else torch.where(better, now, least)
+        now = losses.detach().cpu()
+        better = now < least[-1] if least else torch.ones_like(now, dtype=torch.bool)
+        least.append(torch.where(better, now, least[-1]) if least else now)
         for kept, leaf in zip(best, leaves, strict=True):
             kept[better] = leaf.detach()[better]
-        if step == int(0.9 * settings.steps):
-            tail = least
-        if step == settings.steps:
-            break
-        optimizer.zero_grad()
-        losses.sum().backward()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            unknown.expression.clamp_(low, high)
-    return best, first, least, tail
+        if step < settings.steps:
+            optimizer.zero_grad()
+            losses.sum().backward()
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                unknown.expression.clamp_(*settings.landmarks.expression_range)
+    steps = torch.full((len(now),), settings.steps)
+    reasons = _reasons(least[0], least[-1], least[int(0.9 * settings.steps)], settings)
+    return best, Stage("pixels", steps, least[0], least[-1], reasons)
+
+
+def _adam(
+    leaves: list[Tensor], steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return Adam, and what lets its rates fall along a quarter of a cosine."""
+    groups = [{"params": [v], "lr": rate} for v, rate in zip(leaves, RATES.values(), strict=True)]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: max(0.02, math.cos(math.pi / 2 * step / steps))
+    )
 
 
 def _reasons(
