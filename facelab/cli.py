@@ -19,6 +19,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 # Verbs that live beside what they serve: verb -> (module, attribute).
 ELSEWHERE = {
     "book": ("facelab.book.commands", "book"),
+    "render": ("facelab.data.commands", "render"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),
     "verify": ("facelab.identity", "verify"),

@@ -34,6 +34,10 @@ class CheckpointError(UserError):
     """A file of weights is damaged, unsafe to read, or belongs to another network."""
 
 
+class DatasetError(UserError):
+    """A dataset's file or folder is damaged, or isn't the one that was asked for."""
+
+
 class ManifestError(UserError):
     """An entry of book.toml is malformed; the message has the line and the field."""
 
