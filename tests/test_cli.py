@@ -20,7 +20,7 @@ def test_help_is_quick_and_names_every_verb():
         [sys.executable, "-m", "facelab", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert time.perf_counter() - start < 3
-    for verb in ("align", "assets", "book", "doctor", "embed", "verify"):
+    for verb in ("align", "assets", "book", "doctor", "embed", "render", "verify"):
         assert f"\n  {verb} " in out
 
 

@@ -36,7 +36,7 @@ MASKS = {
     "eyes": Mask(tuple(range(36, 48)), 0.12),
     # The rims reach from the brows to the middle of the nose, the temples to the ears; on a head
     # that is turned, the farther rim stands out over the cheek.
-    "eyeglasses": Mask((0, 1, 15, 16, *range(17, 30), *range(36, 48)), 0.24),
+    "eyeglasses": Mask((0, 1, 15, 16, *range(17, 30), *range(36, 48)), 0.30),
     "brows": Mask(tuple(range(17, 27)), 0.14),
     "nose": Mask(tuple(range(27, 36)), 0.14),
     # Moustache, goatee and beard: from below the nose to the chin and up to the ears.

@@ -139,7 +139,8 @@ def test_labels_agree_with_the_picture(faces, drawn):
     glasses = picture.regions == names.index("eyeglasses")
     outside = glasses & ~drawn.masks["eyeglasses"][:, 0].bool()
     assert glasses.sum() > 50
-    assert outside.sum() < 0.03 * glasses.sum()
+    # The ends of the temples and, on a head that is turned, a bit of the farther rim.
+    assert outside.sum() < 0.05 * glasses.sum()
     mouth = torch.isin(picture.regions, torch.tensor(
         [names.index(n) for n in ("lips", "mouth_cavity", "teeth", "tongue")]))  # fmt: skip
     assert (mouth & ~drawn.masks["mouth"][:, 0].bool()).sum() < 0.01 * mouth.sum()

@@ -32,14 +32,14 @@ def file(tmp_path, numbers):
 
 
 def test_what_is_packed_comes_out_again(tmp_path, faces, drawn):
-    opened = pack(faces, tmp_path / "new" / "faces.facepack", block=5)
+    opened = pack(faces, tmp_path / "new" / "faces.facepack", block=7)
     assert (len(opened), opened.size, opened.people) == (18, 64, 6)
     assert opened.attribute_names == faces.attribute_names
     assert opened.config_hash == faces.config_hash
     order = [17, 0, 8, -1]
     batch = opened.batch(order)
     rows = drawn.rows(torch.tensor(order))
-    # Blocks of five are not the batch of `drawn`: equal to rounding.
+    # Blocks of seven are not the batch of `drawn`: equal to rounding.
     assert (to_uint8(batch.images).int() - to_uint8(rows.images).int()).abs().max() <= 1
     assert (batch.coverage - rows.coverage).abs().max() < 1 / 500
     for name in ("identity", "attributes", "landmarks", "euler_rad"):
