@@ -1,0 +1,1 @@
+"""What `train_readers.py` is made of: its pictures, and what training and measuring share."""

@@ -1,0 +1,138 @@
+"""What each reader learns and how it is measured: one class a reader, under one signature."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data_scripts.reader_parts import pictures
+from data_scripts.reader_parts.pictures import Pictures
+from facelab import images
+from facelab.data.anny_faces import FIVE
+from facelab.data.attributes import ATTRIBUTE_NAMES
+from facelab.losses import wing_loss
+from facelab.recognition import face_points, face_readers
+from facelab.recognition.augmentation import Labelled, augment, disturb, move, random_transforms
+from facelab.types import Image, Landmarks
+
+GENERATED, HELD_OUT = (1500, 1), (200, 2)  # generated faces: how many, and their seed
+WEAK = 0.3  # weight of a generated face's five points beside a render's 68
+
+
+def five_of(landmarks: Landmarks) -> Landmarks:
+    """Return what MTCNN's five points are among 68: eyes, tip of the nose, corners of the mouth."""
+    return torch.stack([landmarks[:, list(rows)].mean(1) for rows in FIVE], dim=1)
+
+
+def run(network: nn.Module, faces: Image) -> Tensor:
+    """Return what a network says, 100 faces at a time, without gradients."""
+    with torch.no_grad():
+        return torch.cat([network(part) for part in faces.split(100)])
+
+
+def augmented(faces: Pictures, rows: Tensor, random: torch.Generator) -> Labelled:
+    """Return these faces, augmented."""
+    labelled = Labelled(faces.images(rows), faces.landmarks[rows], faces.euler_rad[rows])
+    return augment(labelled, random)
+
+
+class Landmarks68:
+    """Wing loss on 68 landmarks of renders and, with less weight, on five of generated faces."""
+
+    module = face_points
+
+    def __init__(self, preset: str, training: Pictures):
+        self.network = face_points.LandmarkRegressor(getattr(face_points, preset))
+        self.network.mean_xy.copy_(training.landmarks.mean(0) - face_points.CENTRE_PX)
+        self.levels, self.points = pictures.generated(*GENERATED)
+
+    def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
+        """Return the mean loss of a batch: two thirds renders, one third generated faces."""
+        drawn = augmented(faces, rows, random)
+        weak = torch.randint(len(self.levels), (len(rows) // 2,), generator=random)
+        other = Labelled(
+            images.from_uint8(self.levels[weak]), self.points[weak], torch.zeros(len(weak), 3)
+        )
+        moved = move(other, random_transforms(len(weak), other.images, random))
+        seen = torch.cat([drawn.images, disturb(moved.images, random)])
+        points = self.network(seen.contiguous(memory_format=torch.channels_last))
+        loss = wing_loss(points[: len(rows)], drawn.landmarks).mean()
+        return loss + WEAK * wing_loss(five_of(points[len(rows) :]), moved.landmarks).mean()
+
+    def measure(self, faces: Pictures) -> dict[str, Any]:
+        """Return the normalised mean error, and that of five points against MTCNN's."""
+        error = face_points.normalised_error(
+            run(self.network, faces.images(slice(None))), faces.landmarks
+        )
+        levels, points = pictures.generated(*HELD_OUT)
+        five = five_of(run(self.network, images.from_uint8(levels)))
+        apart = (points[:, 0] - points[:, 1]).norm(dim=1)
+        weak = (five - points).norm(dim=2).mean(1) / apart
+        return {
+            "normalised_mean_error": round(float(error.mean()), 5),
+            "normalised_median_error": round(float(error.median()), 5),
+            "normalised_by": "the distance of the outer corners of the eyes in the picture",
+            "generated_faces": len(levels),
+            "generated_five_point_error": round(float(weak.mean()), 5),
+            "generated_normalised_by": "the distance of MTCNN's eyes, whose points are the truth",
+        }
+
+
+class Pose:
+    """Smooth L1 loss on yaw, pitch and roll."""
+
+    module = face_readers
+
+    def __init__(self, preset: str, training: Pictures):
+        self.network = face_readers.PoseRegressor(getattr(face_readers, preset))
+
+    def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
+        """Return the mean loss of a batch."""
+        drawn = augmented(faces, rows, random)
+        said = self.network(drawn.images.contiguous(memory_format=torch.channels_last))
+        return 10 * F.smooth_l1_loss(said, drawn.euler_rad, beta=0.1)
+
+    def measure(self, faces: Pictures) -> dict[str, Any]:
+        """Return the mean absolute error of each angle, in degrees."""
+        said = run(self.network, faces.images(slice(None)))
+        error = (said - faces.euler_rad).abs().rad2deg().mean(0).tolist()
+        names = ("yaw_error_deg", "pitch_error_deg", "roll_error_deg")
+        return {name: round(value, 3) for name, value in zip(names, error, strict=True)}
+
+
+class Attributes:
+    """Cross entropy on every attribute, in which both answers count the same."""
+
+    module = face_readers
+
+    def __init__(self, preset: str, training: Pictures):
+        self.network = face_readers.AttributeClassifier(
+            ATTRIBUTE_NAMES, getattr(face_readers, preset)
+        )
+        share = training.attributes.float().mean(0).clamp(0.01, 0.99)
+        self.weights = torch.stack([0.5 / (1 - share), 0.5 / share])  # without, with
+
+    def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
+        """Return the mean loss of a batch."""
+        drawn, truth = augmented(faces, rows, random), faces.attributes[rows]
+        said = self.network(drawn.images.contiguous(memory_format=torch.channels_last))
+        weights = torch.where(truth, self.weights[1], self.weights[0])
+        return F.binary_cross_entropy_with_logits(said, truth.float(), weights)
+
+    def measure(self, faces: Pictures) -> dict[str, Any]:
+        """Return the balanced accuracy of each attribute, None where all faces are alike."""
+        said = run(self.network, faces.images(slice(None))) > 0
+        values = face_readers.balanced_accuracy(said, faces.attributes).tolist()
+        each = {
+            name: round(value, 4) if value == value else None
+            for name, value in zip(ATTRIBUTE_NAMES, values, strict=True)
+        }
+        known = [value for value in each.values() if value is not None]
+        return {
+            "balanced_accuracy": each,
+            "mean_balanced_accuracy": round(sum(known) / len(known), 4),
+        }
+
+
+TASKS = {"landmarks": Landmarks68, "pose": Pose, "attributes": Attributes}
