@@ -31,6 +31,12 @@ def run(network: nn.Module, faces: Image) -> Tensor:
         return torch.cat([network(part) for part in faces.split(100)])
 
 
+def learn(network: nn.Module, faces: Image) -> Tensor:
+    """Return what a network says in training: bfloat16 and channels last, float32 out."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return network(faces.contiguous(memory_format=torch.channels_last))
+
+
 def augmented(faces: Pictures, rows: Tensor, random: torch.Generator) -> Labelled:
     """Return these faces, augmented."""
     labelled = Labelled(faces.images(rows), faces.landmarks[rows], faces.euler_rad[rows])
@@ -56,7 +62,7 @@ class Landmarks68:
         )
         moved = move(other, random_transforms(len(weak), other.images, random))
         seen = torch.cat([drawn.images, disturb(moved.images, random)])
-        points = self.network(seen.contiguous(memory_format=torch.channels_last))
+        points = learn(self.network, seen)
         loss = wing_loss(points[: len(rows)], drawn.landmarks).mean()
         return loss + WEAK * wing_loss(five_of(points[len(rows) :]), moved.landmarks).mean()
 
@@ -90,7 +96,7 @@ class Pose:
     def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
         """Return the mean loss of a batch."""
         drawn = augmented(faces, rows, random)
-        said = self.network(drawn.images.contiguous(memory_format=torch.channels_last))
+        said = learn(self.network, drawn.images)
         return 10 * F.smooth_l1_loss(said, drawn.euler_rad, beta=0.1)
 
     def measure(self, faces: Pictures) -> dict[str, Any]:
@@ -116,7 +122,7 @@ class Attributes:
     def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
         """Return the mean loss of a batch."""
         drawn, truth = augmented(faces, rows, random), faces.attributes[rows]
-        said = self.network(drawn.images.contiguous(memory_format=torch.channels_last))
+        said = learn(self.network, drawn.images)
         weights = torch.where(truth, self.weights[1], self.weights[0])
         return F.binary_cross_entropy_with_logits(said, truth.float(), weights)
 
