@@ -6,7 +6,7 @@ generator, on which MTCNN's five points are the (weak) labels of the five landma
 for. What is reported is measured on people of the test split, whom no training saw.
 
 The schedule is by the clock: --minutes of training, wherever it runs. The state is kept every half
-minute beside -o, so that the same command goes on after a kill. The checkpoint has its record in
+minute in the cache, so that the same command goes on after a kill. The checkpoint has its record in
 its header, and -o NAME.safetensors with --record FILE.json also writes it there.
 """
 
@@ -134,6 +134,12 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
     }
 
 
+def state_path(chosen: argparse.Namespace) -> Path:
+    """Return where the state of a run is kept: the same command finds it again."""
+    words = (chosen.what, chosen.preset, chosen.seed, chosen.faces, f"{chosen.minutes:g}min")
+    return cache.cache_dir() / "readers" / ("-".join(map(str, words)) + ".state")
+
+
 def train(chosen: argparse.Namespace) -> dict:
     """Train one reader, write its checkpoint and return its record."""
     torch.set_num_threads(chosen.threads)
@@ -141,8 +147,8 @@ def train(chosen: argparse.Namespace) -> dict:
     training = pictures.load(pictures.dataset("train"), chosen.faces)
     task = TASKS[chosen.what](chosen.preset, training)
     task.network.to(memory_format=torch.channels_last)
-    state = chosen.output.with_suffix(".state")
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    state = state_path(chosen)
+    state.parent.mkdir(parents=True, exist_ok=True)
     run = Run(task, chosen.seed, chosen.minutes, state)
     run.go_on()
     run.train(training)

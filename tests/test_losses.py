@@ -226,3 +226,33 @@ def test_the_terms_are_pure(random):
     semi_hard_triplets(embeddings, torch.tensor([0, 0, 1, 1, 2, 2]), generator=random)
     assert torch.equal(embeddings, before)
     assert losses.MARGIN == 0.2
+
+
+# --- wing loss -----------------------------------------------------------------------------------
+
+
+def wing_of(x: float, **shape: float) -> float:
+    """The wing loss of one error."""
+    return float(losses.wing_loss(torch.full((1, 1, 2), x), torch.zeros(1, 1, 2), **shape))
+
+
+@pytest.mark.parametrize("x", [0.0, 0.5, -3.0, 9.9, 10.1, 40.0])
+def test_wing_loss_is_equation_5(x):
+    constant = 10 - 10 * math.log(1 + 10 / 2)
+    near, far = 10 * math.log(1 + abs(x) / 2), abs(x) - constant
+    assert wing_of(x) == pytest.approx(near if abs(x) < 10 else far, rel=1e-5)
+
+
+def test_wing_loss_is_continuous_where_its_parts_meet():
+    for width, curvature in ((10.0, 2.0), (3.0, 0.5)):
+        ends = [wing_of(x, width=width, curvature=curvature) for x in (width - 1e-4, width + 1e-4)]
+        assert ends[0] == pytest.approx(ends[1], abs=3e-3)
+        assert ends[0] < ends[1]
+
+
+def test_wing_loss_pulls_small_errors_harder():
+    """Its slope is w / (e + |x|) near the target, 5 at it, and 1 far away."""
+    points = torch.tensor([[[1e-6, 2.0]], [[50.0, -50.0]]], requires_grad=True)
+    losses.wing_loss(points, torch.zeros(2, 1, 2)).sum().backward()
+    expected = torch.tensor([[[5.0, 2.5]], [[1.0, -1.0]]]) / 2  # the mean over the coordinates
+    torch.testing.assert_close(points.grad, expected)
