@@ -25,11 +25,12 @@ from torch import Tensor
 
 from facelab.errors import GeometryError, ParameterError
 from facelab.geometry.camera import Camera
-from facelab.geometry.zbuffer import Rules, visible
+from facelab.geometry.zbuffer import Rules, true_places, visible
 from facelab.types import Triangles, Vertices
 
-# How many triangles, of all images together, are in memory at once.
-TRIANGLES_AT_ONCE = {"cpu": 200_000, "cuda": 64_000_000}
+# How many triangles and pixels, of all images together, are in memory at once.
+TRIANGLES_AT_ONCE = {"cpu": 80_000, "cuda": 16_000_000}
+PIXELS_AT_ONCE = {"cpu": 4_000_000, "cuda": 256_000_000}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def rasterize(
             "least 1"
         )
     rules = Rules(size, perspective, cull)
-    at_once = max(1, TRIANGLES_AT_ONCE[pixels_xy.device.type] // max(1, len(triangles)))
+    at_once = _images_at_once(pixels_xy.device.type, len(triangles), size)
     parts = [
         _fragments(
             visible(xy.detach(), depth.detach(), triangles, rules),
@@ -92,6 +93,11 @@ def rasterize(
     return Fragments(
         *(torch.cat([getattr(p, field.name) for p in parts]) for field in fields(Fragments))
     )
+
+
+def _images_at_once(device: str, triangles: int, size: tuple[int, int]) -> int:
+    most = TRIANGLES_AT_ONCE[device] // max(1, triangles)
+    return max(1, min(most, PIXELS_AT_ONCE[device] // (size[0] * size[1])))
 
 
 def draw(
@@ -130,9 +136,7 @@ def _fragments(
     """Compute where in its triangle each pixel lies, differentiably."""
     at, image, corners = _shown(triangle, triangles)
     corners = [image * pixels_xy.shape[1] + corner for corner in corners]
-    within = at - image * triangle[0].numel()
-    row = torch.div(within, triangle.shape[2], rounding_mode="floor")
-    pixel_x, pixel_y = (within - row * triangle.shape[2]).to(depth_mm), row.to(depth_mm)
+    pixel_x, pixel_y = _columns_and_rows(triangle, at, depth_mm)
     x, y, depth = (v.flatten() for v in (pixels_xy[..., 0], pixels_xy[..., 1], depth_mm))
     ax, bx, cx = (x.index_select(0, corner) - pixel_x for corner in corners)
     ay, by, cy = (y.index_select(0, corner) - pixel_y for corner in corners)
@@ -146,21 +150,29 @@ def _fragments(
     whole = weights[0] + weights[1] + weights[2]
     weights = [weight / whole for weight in weights]
     at_centre = sum(weight * depth for weight, depth in zip(weights, depths, strict=True))
-    barycentrics = depth.new_zeros((triangle.numel(), 3))
+    planes = [depth.new_zeros(triangle.numel()).scatter(0, at, weight) for weight in weights]
     everywhere = depth.new_full((triangle.numel(),), torch.inf)
     return Fragments(
         triangle,
-        barycentrics.index_copy(0, at, torch.stack(weights, dim=1)).view(*triangle.shape, 3),
-        everywhere.index_copy(0, at, at_centre).view(triangle.shape),
+        torch.stack(planes).view(3, *triangle.shape).permute(1, 2, 3, 0),
+        everywhere.scatter(0, at, at_centre).view(triangle.shape),
     )
+
+
+def _columns_and_rows(triangle: Tensor, at: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (x, y) of pixels that are counted through the batch."""
+    batch, height, width = triangle.shape
+    x, y = (torch.arange(n, dtype=like.dtype, device=like.device) for n in (width, height))
+    everywhere = (x.expand(batch, height, width), y[:, None].expand(batch, height, width))
+    x, y = (v.reshape(-1).index_select(0, at) for v in everywhere)
+    return x, y
 
 
 def _shown(triangle: Tensor, triangles: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return which pixels, counted through the batch, show something; their image and corners."""
-    flat = triangle.flatten()
-    at = (flat >= 0).nonzero()[:, 0]
-    image = torch.div(at, max(1, triangle[0].numel()), rounding_mode="floor")
-    shown = flat.index_select(0, at)
+    at = true_places((triangle >= 0).flatten()).long()
+    image = torch.div(at.int(), max(1, triangle[0].numel()), rounding_mode="floor")
+    shown = triangle.flatten().index_select(0, at)
     return at, image, tuple(corner.index_select(0, shown) for corner in triangles.unbind(1))
 
 
@@ -172,7 +184,7 @@ def interpolate(
     """Return attributes of the vertices, (batch or 1, vertices, channels), at every pixel.
 
     Zero where nothing is. Differentiable in the attributes, and through the barycentrics in the
-    vertices. The memory format is channels last.
+    vertices.
 
     Raises `GeometryError` when the attributes are those of another number of meshes.
     """
@@ -185,13 +197,15 @@ def interpolate(
     at, image, corners = _shown(fragments.triangle, triangles)
     if len(attributes) > 1:
         corners = [image * attributes.shape[1] + corner for corner in corners]
-    values = attributes.flatten(0, 1)
-    weights = fragments.barycentrics.flatten(0, 2).index_select(0, at)
-    mixed = sum(
-        values.index_select(0, c) * w[:, None] for c, w in zip(corners, weights.T, strict=True)
-    )
-    pixels = mixed.new_zeros((batch * height * width, mixed.shape[1])).index_copy(0, at, mixed)
-    return pixels.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
+    weights = [plane.reshape(-1).index_select(0, at) for plane in fragments.barycentrics.unbind(3)]
+    planes = []
+    for values in attributes.flatten(0, 1).T.contiguous():
+        mixed = sum(
+            values.index_select(0, corner) * weight
+            for corner, weight in zip(corners, weights, strict=True)
+        )
+        planes.append(mixed.new_zeros(fragments.triangle.numel()).scatter(0, at, mixed))
+    return torch.stack(planes).view(-1, batch, height, width).transpose(0, 1)
 
 
 def region_map(
@@ -211,13 +225,18 @@ def vertex_normals(vertices: Vertices, triangles: Triangles) -> Vertices:
     any area has the normal (0, 0, 0). Differentiable.
     """
     # Vertices first and the batch last: one index then copies or adds a row with all meshes.
-    rows = vertices.permute(1, 2, 0).contiguous()
-    a, b, c = (rows.index_select(0, corner) for corner in triangles.unbind(1))
-    faces = torch.linalg.cross(b - a, c - a, dim=1).flatten(1)
-    sums = torch.zeros_like(rows).flatten(1)
+    x, y, z = (
+        [plane.index_select(0, corner) for corner in triangles.unbind(1)]
+        for plane in (vertices.permute(2, 1, 0).contiguous())
+    )
+    (ux, vx), (uy, vy), (uz, vz) = ((b - a, c - a) for a, b, c in (x, y, z))
+    faces = torch.cat([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], dim=1)
+    sums = faces.new_zeros(vertices.shape[1], faces.shape[1])
     for corner in triangles.unbind(1):
         sums = sums.index_add(0, corner, faces)
-    return F.normalize(sums.view_as(rows).permute(2, 0, 1), dim=2, eps=1e-12)
+    nx, ny, nz = sums.split(len(vertices), dim=1)
+    length = (nx.square() + ny.square() + nz.square()).clamp_min(1e-24).sqrt()
+    return torch.stack([nx / length, ny / length, nz / length]).permute(2, 1, 0)
 
 
 def downsample(
