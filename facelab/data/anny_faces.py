@@ -46,9 +46,9 @@ SMALLEST, LARGEST = 16, 1024
 MOST_FACES = 50_000_000
 # The template's five points among the 68: eyes, tip of the nose, corners of the mouth.
 FIVE = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
-PORTRAIT_MM, PORTRAIT_CENTRE_MM = 430.0, -28.0  # what a portrait shows, and where its middle is
+PORTRAIT_MM, PORTRAIT_CENTRE_MM = 335.0, 6.0  # what a portrait shows, and where its middle is
 # How many faces are drawn at once: more only takes memory.
-AT_ONCE = {"cpu": 16, "cuda": 256}
+AT_ONCE = {"cpu": 8, "cuda": 256}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class AnnyFaces(FaceDataset):
     same views. `seed` chooses people and views when they are numbers. `split` keeps to one part of
     the people. `framing` "book" frames faces like the pre-trained generator's (the template
     `book64`, scaled), "portrait" shows head and shoulders. `masks` names what a batch shall carry
-    of `masks.MASKS`; `shadows` can be turned off, which saves a third of the time.
+    of `masks.MASKS`; `shadows` can be turned off, which saves a tenth of the time.
 
     A batch's `labels` have the seeds and all that the face follows from: `identity_coefficients`,
     `expression_weights`, `phenotype`, the light, the camera, and the looks by their names.

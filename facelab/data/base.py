@@ -74,14 +74,14 @@ class FaceDataset(Dataset, ABC):
 
     def resolve(self, indices: Indices) -> list[int]:
         """Return indices counted from 0. Raises `ParameterError` for one that there isn't."""
-        found = [int(index) for index in indices]
+        found, count = [int(index) for index in indices], len(self)
         for index in found:
-            if not -len(self) <= index < len(self):
+            if not -count <= index < count:
                 raise ParameterError(
-                    f"{self.id} has {len(self):,} faces, there is no number {index}; give 0 to "
-                    f"{len(self) - 1}"
+                    f"{self.id} has {count:,} faces, there is no number {index}; give 0 to "
+                    f"{count - 1}"
                 )
-        return [index % len(self) for index in found]
+        return [index % count for index in found]
 
 
 def hash_config(config: dict) -> str:

@@ -53,6 +53,11 @@ def test_a_face_follows_from_its_two_seeds(faces, drawn):
     assert faces.render(identity, view).identity.item() == faces.identity[4]
 
 
+def test_a_person_s_views_do_not_depend_on_the_others(faces):
+    other = AnnyFaces(64, faces.people_seeds[::-1], 3, seed=1)
+    assert [other.seeds(index) for index in range(3)] == [faces.seeds(i) for i in (15, 16, 17)]
+
+
 def test_labels_without_drawing_are_the_same(faces, drawn):
     same_labels(faces.labels(range(len(faces))), drawn)
 
@@ -106,7 +111,7 @@ def test_a_portrait_shows_head_and_shoulders(faces):
     portraits = AnnyFaces(64, 6, 3, seed=1, framing="portrait")
     close, wide = faces.labels(range(18)).landmarks, portraits.labels(range(18)).landmarks
     eyes = [(points[:, 36] - points[:, 45]).norm(dim=1) for points in (close, wide)]
-    assert (eyes[1] < 0.65 * eyes[0]).all()
+    assert (eyes[1] < 0.85 * eyes[0]).all()
     assert ((wide > 0) & (wide < 63)).all()
 
 
@@ -121,6 +126,8 @@ def test_labels_agree_with_the_picture(faces, drawn):
         scene, textures(scenes.looks), scenes.camera, scenes.views.light,
         torch.zeros(1, 3, 1, 1), size=64,
     )  # fmt: skip
+    # It is the dataset's own picture, but for the background.
+    assert (picture.coverage - drawn.coverage).abs().mean() < 1e-4
     frontal = drawn.euler_rad[:, 0].abs() < 0.5
     names = scene.region_names
 

@@ -86,6 +86,20 @@ def test_closed_eyes_are_closed_in_the_picture(many):
     assert torch.equal(closed, blink > 0.8)
 
 
+@pytest.mark.parametrize(
+    ("blink", "closed"), [(0.3, False), (0.45, False), (0.75, True), (1.0, True)]
+)
+def test_eyes_are_closed_from_three_fifths_on(many, blink, closed):
+    dataset, _ = many
+    model = dataset.model
+    faces = dataset.faces([dataset.seeds(0)])
+    weights = model.expression(eyeBlinkLeft=blink, eyeBlinkRight=blink)
+    shown = model.shape(faces.people.identity, weights)[:, model.landmarks]
+    rest = attributes.landmarks_at_rest(model, faces.people.identity)
+    evidence = attributes.Evidence(rest, shown, torch.zeros(1), faces.people.phenotype, faces.looks)
+    assert attributes.decide(evidence)[0, dataset.attribute("Eyes_Closed")] == closed
+
+
 def test_smiles_lift_the_corners_of_the_mouth(many):
     _, labels = many
     weights = labels.labels["expression_weights"]

@@ -12,6 +12,7 @@ from facelab.data import export
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.commands import render
 from facelab.errors import DatasetError, ParameterError
+from facelab.images import load_image
 
 OPTIONS = ("--identities", "3", "--views", "2", "--size", "16", "--seed", "5")
 
@@ -56,6 +57,14 @@ def test_pictures_and_a_table(finished):
             assert (picture.size, picture.mode) == ((16, 16), "RGB")
     assert len(list(finished.glob("*.png"))) == 6
     assert not [p for p in finished.iterdir() if p.name.startswith(".")]
+
+
+def test_each_file_is_the_face_of_its_row(finished):
+    dataset = AnnyFaces(16, 1, 1)
+    for row in rows(finished)[::2]:
+        face = dataset.render(int(row["identity_seed"]), int(row["view_seed"])).images
+        difference = load_image(finished / row["file"]) - face
+        assert difference.abs().max() < 2.1 / 255
 
 
 def test_the_table_has_the_labels(finished):

@@ -8,7 +8,9 @@ from facelab.errors import ParameterError
 def test_seeds_are_stable_whole_numbers_that_a_double_holds():
     """A change here would give every face of every book another number."""
     assert seed_of("person", 0, 0) == 8608897608852746
-    assert split_of(8608897608852746) == "train"
+    splits = [split_of(person) for person in identity_seeds(30, 0)]
+    assert [n for n, split in enumerate(splits) if split == "validation"] == []
+    assert [n for n, split in enumerate(splits) if split == "test"] == [6, 8, 14, 21]
     assert len({seed_of("person", 0, n) for n in range(2000)}) == 2000
     assert all(0 <= seed_of("a", n) < 2**53 for n in range(100))
 
