@@ -9,6 +9,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from facelab.images import save_image
 from facelab.types import Batch
 
 LABELS, CONFIG = "labels.csv", "dataset.json"
+# Pictures are written here and moved, so that a killed run leaves nothing among the finished ones.
+UNFINISHED = ".unfinished"
 AT_ONCE = 32
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -52,6 +55,7 @@ def export(dataset: AnnyFaces, folder: Path, progress: Progress | None = None) -
             if progress:
                 progress(group.stop)
         _write_labels(dataset, folder / LABELS)
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     return drawn, len(dataset) - drawn
 
 
@@ -84,7 +88,9 @@ def _draw_missing(dataset: AnnyFaces, folder: Path, group: range) -> int:
         batch = dataset.batch(group)
         for index in missing:
             row = index - group.start
-            save_image(batch.images[row : row + 1], folder / file_name(dataset, index))
+            name = file_name(dataset, index)
+            beside = save_image(batch.images[row : row + 1], folder / UNFINISHED / name)
+            os.replace(beside, folder / name)
     return len(missing)
 
 

@@ -118,9 +118,12 @@ def test_an_interrupted_run_has_no_table_and_goes_on(finished, tmp_path, monkeyp
             export.export(AnnyFaces(16, 3, 2, seed=5), tmp_path)
     assert len(list(tmp_path.glob("*.png"))) == 4
     assert not (tmp_path / "labels.csv").exists()
+    # What a kill in the middle of writing a picture leaves.
+    (tmp_path / export.UNFINISHED / "tmp12345678.png").write_bytes(b"half")
     drawn, kept = export.export(AnnyFaces(16, 3, 2, seed=5), tmp_path)
     assert (drawn, kept) == (2, 4)
     assert rows(tmp_path) == rows(finished)
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in finished.iterdir()}
 
 
 def test_a_summary_for_people(finished):
