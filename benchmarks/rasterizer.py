@@ -138,8 +138,12 @@ def measure(count: int, turns: int, threads: int) -> dict:
         rates[f"{size} px"] = {name: count / value for name, value in seconds.items()}
         caster_best = min(v for name, v in seconds.items() if name.startswith("ray"))
         times[f"{size} px"] = {k: caster_best / v for k, v in seconds.items() if "raster" in k}
-        ours = draw(camera, vertices, triangles, shape).triangle
-        agreement[f"{size} px"] = float((caster.cast(size, rebuild=True) == ours).float().mean())
+        theirs = caster.cast(size, rebuild=True)
+        agreement[f"{size} px"] = {
+            name: float((theirs == run().triangle).float().mean())
+            for name, run in competitors.items()
+            if name.startswith("rasteriser")
+        }
     return {
         "heads": count,
         "triangles of a head": len(triangles),

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from facelab.errors import GeometryError, ParameterError
 from facelab.geometry.camera import Camera
-from facelab.geometry.zbuffer import Rules, true_places, visible
+from facelab.geometry.zbuffer import Rules, corners_of, true_places, visible
 from facelab.types import Triangles, Vertices
 
 # How many triangles and pixels, of all images together, are in memory at once.
-TRIANGLES_AT_ONCE = {"cpu": 80_000, "cuda": 16_000_000}
+TRIANGLES_AT_ONCE = {"cpu": 120_000, "cuda": 16_000_000}
 PIXELS_AT_ONCE = {"cpu": 4_000_000, "cuda": 256_000_000}
 
 
@@ -115,7 +115,8 @@ def draw(
 
 
 def _require_mesh(pixels_xy: Tensor, depth_mm: Tensor, triangles: Tensor) -> None:
-    if not (torch.isfinite(pixels_xy).all() and torch.isfinite(depth_mm).all()):
+    ends = [end for v in (pixels_xy, depth_mm) if v.numel() for end in v.detach().aminmax()]
+    if ends and not torch.stack(ends).isfinite().all():
         raise GeometryError(
             "the mesh has vertices that aren't finite (NaN or infinity); look at what computed them"
         )
@@ -150,12 +151,14 @@ def _fragments(
     whole = weights[0] + weights[1] + weights[2]
     weights = [weight / whole for weight in weights]
     at_centre = sum(weight * depth for weight, depth in zip(weights, depths, strict=True))
-    planes = [depth.new_zeros(triangle.numel()).scatter(0, at, weight) for weight in weights]
+    planes = depth.new_zeros(3, triangle.numel())
     everywhere = depth.new_full((triangle.numel(),), torch.inf)
     return Fragments(
         triangle,
-        torch.stack(planes).view(3, *triangle.shape).permute(1, 2, 3, 0),
-        everywhere.scatter(0, at, at_centre).view(triangle.shape),
+        planes.scatter_(1, at.expand(3, -1), torch.stack(weights))
+        .view(3, *triangle.shape)
+        .permute(1, 2, 3, 0),
+        everywhere.scatter_(0, at, at_centre).view(triangle.shape),
     )
 
 
@@ -171,9 +174,10 @@ def _columns_and_rows(triangle: Tensor, at: Tensor, like: Tensor) -> tuple[Tenso
 def _shown(triangle: Tensor, triangles: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return which pixels, counted through the batch, show something; their image and corners."""
     at = true_places((triangle >= 0).flatten()).long()
-    image = torch.div(at.int(), max(1, triangle[0].numel()), rounding_mode="floor")
+    pixels = triangle.shape[1] * triangle.shape[2]
+    image = torch.div(at.int(), pixels, rounding_mode="floor")
     shown = triangle.flatten().index_select(0, at)
-    return at, image, tuple(corner.index_select(0, shown) for corner in triangles.unbind(1))
+    return at, image, tuple(corner.index_select(0, shown) for corner in corners_of(triangles))
 
 
 def interpolate(
@@ -198,14 +202,13 @@ def interpolate(
     if len(attributes) > 1:
         corners = [image * attributes.shape[1] + corner for corner in corners]
     weights = [plane.reshape(-1).index_select(0, at) for plane in fragments.barycentrics.unbind(3)]
-    planes = []
-    for values in attributes.flatten(0, 1).T.contiguous():
-        mixed = sum(
-            values.index_select(0, corner) * weight
-            for corner, weight in zip(corners, weights, strict=True)
-        )
-        planes.append(mixed.new_zeros(fragments.triangle.numel()).scatter(0, at, mixed))
-    return torch.stack(planes).view(-1, batch, height, width).transpose(0, 1)
+    mixed = [
+        sum(v.index_select(0, c) * weight for c, weight in zip(corners, weights, strict=True))
+        for v in attributes.flatten(0, 1).T.contiguous()
+    ]
+    pixels = weights[0].new_zeros(len(mixed), fragments.triangle.numel())
+    pixels = pixels.scatter_(1, at.expand(len(mixed), -1), torch.stack(mixed))
+    return pixels.view(-1, batch, height, width).transpose(0, 1)
 
 
 def region_map(
@@ -225,14 +228,15 @@ def vertex_normals(vertices: Vertices, triangles: Triangles) -> Vertices:
     any area has the normal (0, 0, 0). Differentiable.
     """
     # Vertices first and the batch last: one index then copies or adds a row with all meshes.
+    corners = corners_of(triangles)
     x, y, z = (
-        [plane.index_select(0, corner) for corner in triangles.unbind(1)]
+        [plane.index_select(0, corner) for corner in corners]
         for plane in (vertices.permute(2, 1, 0).contiguous())
     )
     (ux, vx), (uy, vy), (uz, vz) = ((b - a, c - a) for a, b, c in (x, y, z))
     faces = torch.cat([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], dim=1)
     sums = faces.new_zeros(vertices.shape[1], faces.shape[1])
-    for corner in triangles.unbind(1):
+    for corner in corners:
         sums = sums.index_add(0, corner, faces)
     nx, ny, nz = sums.split(len(vertices), dim=1)
     length = (nx.square() + ny.square() + nz.square()).clamp_min(1e-24).sqrt()

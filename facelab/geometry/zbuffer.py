@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from facelab.types import Triangles
+
 FARTHEST_PX = 1e6
 # Twice the area of the smallest triangle, in square pixels: float32 can't say what is inside it.
 SMALLEST = 1e-6
 # How many rows and pixels of triangles are in memory at once. On the CPU they stay in its cache.
-AT_ONCE = {"cpu": 64_000, "cuda": 16_000_000}
+AT_ONCE = {"cpu": 96_000, "cuda": 16_000_000}
 # What the buffer holds where nothing is: the bits of an infinite depth, and of the triangle -1.
 EMPTY = 0x7F800000_FFFFFFFF
 
@@ -69,7 +71,7 @@ def visible(
     height, width = rules.size
     shape = (len(pixels_xy), height, width)
     buffer = torch.full(shape, EMPTY, dtype=torch.int64, device=pixels_xy.device)
-    jobs, halves = _jobs(pixels_xy, depth_mm, triangles, rules)
+    jobs, halves = _jobs(pixels_xy, depth_mm, corners_of(triangles), rules)
     for half, step in _expand(halves.rows):
         ends = (
             _crossing(halves.long, half, step + halves.skipped.index_select(0, half)),
@@ -87,6 +89,12 @@ def visible(
     return buffer.bitwise_left_shift_(32).bitwise_right_shift_(32)  # the lower half, with its sign
 
 
+def corners_of(triangles: Triangles) -> tuple[Tensor, Tensor, Tensor]:
+    """Return first, second and third corners as contiguous indices, int32: to index with them."""
+    first, second, third = triangles.T.int().contiguous()
+    return first, second, third
+
+
 def _expand(counts: Int[Tensor, " owners"]) -> Iterator[tuple[Tensor, Tensor]]:
     """Give every owner its count of things; yield whose they are and their place with the owner.
 
@@ -99,6 +107,8 @@ def _expand(counts: Int[Tensor, " owners"]) -> Iterator[tuple[Tensor, Tensor]]:
     marks = torch.arange(at_once, total + at_once, at_once, device=device)
     first = 0
     for last in torch.searchsorted(ends, marks).add_(1).clamp_(max=len(ends)).tolist():
+        if last == first:  # the owner before had more than `AT_ONCE`
+            continue
         begin = begins[first:last] - begins[first]
         number = torch.arange(int(ends[last - 1] - begins[first]), dtype=torch.int32, device=device)
         # Every owner's beginning raises the number of those who follow: repeat_interleave, faster.
@@ -129,13 +139,12 @@ def _crossing(edges: tuple[Tensor, Tensor], half: Tensor, step: Tensor) -> Tenso
 
 
 def _jobs(
-    pixels_xy: Tensor, depth_mm: Tensor, triangles: Tensor, rules: Rules
+    pixels_xy: Tensor, depth_mm: Tensor, corners: tuple[Tensor, ...], rules: Rules
 ) -> tuple[_Jobs, _Halves]:
     """Drop the triangles that show nothing; return what is needed to draw the others."""
-    key, image = _candidates(pixels_xy, depth_mm, triangles, rules)
-    corners = [
-        c.index_select(0, key) + image * pixels_xy.shape[1] for c in triangles.int().unbind(1)
-    ]
+    key, image = _candidates(pixels_xy, depth_mm, corners, rules)
+    first = image * pixels_xy.shape[1]
+    corners = [corner.index_select(0, key) + first for corner in corners]
     near = 1 / depth_mm if rules.perspective else depth_mm
     x, y, near = (
         tuple(v.flatten().index_select(0, corner) for corner in corners)
@@ -153,7 +162,7 @@ def _jobs(
 
 
 def _candidates(
-    pixels_xy: Tensor, depth_mm: Tensor, triangles: Tensor, rules: Rules
+    pixels_xy: Tensor, depth_mm: Tensor, corners: tuple[Tensor, ...], rules: Rules
 ) -> tuple[Int[Tensor, " jobs"], Int[Tensor, " jobs"]]:
     """Return triangle and image of all triangles that may cover a pixel's centre."""
     height, width = rules.size
@@ -163,16 +172,16 @@ def _candidates(
     # corners have the same, there is no centre between them.
     places = (x.ceil().clamp_(0, width).int(), y.ceil().clamp_(0, height).int())
     (x0, y0), (xb, yb), (xc, yc) = (
-        (x.index_select(0, corner), y.index_select(0, corner)) for corner in triangles.unbind(1)
+        (x.index_select(0, corner), y.index_select(0, corner)) for corner in corners
     )
     area = (xb - x0).mul_(yc - y0).sub_((yb - y0).mul_(xc - x0))
     keep = area < -SMALLEST if rules.cull else area.abs_() > SMALLEST
     for place in places:
-        a, b, c = (place.index_select(0, corner) for corner in triangles.unbind(1))
+        a, b, c = (place.index_select(0, corner) for corner in corners)
         keep &= (a != b).logical_or_(a != c)
     seen = (depth_mm > 0) & (pixels_xy.abs() < FARTHEST_PX).all(-1)
     if not seen.all():
-        for corner in triangles.unbind(1):
+        for corner in corners:
             keep &= seen.T.index_select(0, corner)
     found = true_places(keep.flatten())
     key = torch.div(found, keep.shape[1], rounding_mode="floor")
