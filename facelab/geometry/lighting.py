@@ -207,7 +207,7 @@ def cast_shadows(
     cosine = (normals.flatten(1, -2) @ direction[:, :, None])[..., 0].clamp_min(1e-6)
     slope = ((1 - cosine.square()).clamp_min(0).sqrt() / cosine).clamp_max(STEEPEST)
     texel_mm = 1 / camera.scale_px_per_mm[:, None]
-    visibility = _vote(nearest_mm, flat_xy, flat_depth - texel_mm * (0.5 + slope))
+    visibility = _vote(nearest_mm, flat_xy, flat_depth - texel_mm * (0.5 + 1.5 * slope))
     return visibility.unflatten(1, points_mm.shape[1:-1])
 
 
