@@ -166,3 +166,21 @@ def test_a_shadows_edge_is_where_the_light_passes_the_plates():
     inside = (x > -30 - 25) & (x < 30 - 25)  # 50 mm high, half as far to the side
     border = ((x + 55).abs() < 2) | ((x - 5).abs() < 2)
     assert torch.equal((seen < 0.5)[~border], inside[~border])
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_shadows_edge_is_a_slope_and_not_a_stair(axis):
+    """From dark to light over one pixel of the light's picture, here 4 mm, evenly."""
+    square = torch.tensor([[-1.0, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]])
+    scene = torch.cat([100 * square, 30 * square + torch.tensor([0.0, 50, 0])])[None]
+    triangles = torch.tensor([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    places = torch.zeros(1, 401, 3)
+    places[..., axis] = torch.linspace(20, 40, 401)
+    up = torch.tensor([0.0, 1.0, 0.0]).expand_as(places)
+    towards = torch.tensor([[0.0, 1.0, 0.0]])
+    seen = cast_shadows(scene, triangles, places, up, towards, size_px=75)[0]
+    steps = seen.diff()
+    assert seen[0] == 0
+    assert seen[-1] == 1
+    assert steps.min() >= -1e-5
+    assert steps.max() < 0.02
