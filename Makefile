@@ -60,7 +60,7 @@ lab: install assets ## open JupyterLab on the chapters
 	$(BIN)/jupyter lab chapters
 
 bench: install assets ## measure speed side by side; records go to runs/bench
-	@for file in $(filter-out %/fresh_clone.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file; done
+	@for file in $(filter-out %/fresh_clone.py %/recording.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file; done
 
 fresh: install ## time `make book` and `make test` in a fresh clone with empty caches, for the README
 	@$(BIN)/python benchmarks/fresh_clone.py && $(BIN)/facelab book sync

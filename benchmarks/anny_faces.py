@@ -6,15 +6,12 @@ training). With a GPU, drawing there is measured as well.
 """
 
 import argparse
-import datetime
-import json
-import os
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from fresh_clone import machine
+from recording import record
 
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.packed import Packed, pack
@@ -71,25 +68,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/bench/anny_faces.json")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        results = measure(options.faces, Path(folder))
-    record = {
-        "kind": "AnnyFaces drawn on the fly and read from a packed file, faces a second, one run",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "faces": options.faces,
-        "load before": before,
-        "faces per second": results,
-        "load after": os.getloadavg()[0],
-    }
-    text = json.dumps(record, indent=2)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(text + "\n")
-    print(text)
+        record(
+            "AnnyFaces drawn on the fly and read from a packed file, faces a second, one run",
+            options.output,
+            options.threads,
+            lambda: {"faces per second": measure(options.faces, Path(folder))},
+            faces=options.faces,
+        )
 
 
 if __name__ == "__main__":

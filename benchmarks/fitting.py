@@ -8,16 +8,13 @@ glasses, shadows and directional light in the pictures that the fit knows nothin
 
 import argparse
 import dataclasses
-import datetime
-import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from fresh_clone import machine
+from recording import record
 
 from facelab.geometry.appearance import sample, textures
 from facelab.geometry.camera import Camera, rotation_from_euler
@@ -167,24 +164,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/bench/fitting.json")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    record = {
-        "kind": "the morphable head fitted to renders with known parameters",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "faces": options.faces,
-        "size": options.size,
-        "largest yaw, pitch, roll, degrees": LARGEST_DEG,
-        "load before": os.getloadavg()[0],
-        **measure(options.faces, options.pixels, options.size, options.pixel_noise),
-        "load after": os.getloadavg()[0],
-    }
-    text = json.dumps(record, indent=2)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(text + "\n")
-    print(text)
+    record(
+        "the morphable head fitted to renders with known parameters",
+        options.output,
+        options.threads,
+        lambda: measure(options.faces, options.pixels, options.size, options.pixel_noise),
+        faces=options.faces,
+        size=options.size,
+        **{"largest yaw, pitch, roll, degrees": LARGEST_DEG},
+    )
 
 
 if __name__ == "__main__":

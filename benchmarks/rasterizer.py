@@ -8,18 +8,15 @@ Needs warp-lang: `pip install warp-lang`.
 """
 
 import argparse
-import datetime
 import importlib.metadata
 import importlib.util
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from fresh_clone import machine
+from recording import record
 
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light, shade
@@ -180,22 +177,13 @@ def main() -> None:
     options = parser.parse_args()
     if importlib.util.find_spec("warp") is None:
         raise SystemExit("the ray caster needs warp-lang; install it: pip install warp-lang")
-    torch.set_num_threads(options.threads)
-    record = {
-        "kind": "the rasteriser and warp-lang's mesh query, same heads, one run",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "warp": importlib.metadata.version("warp-lang"),
-        "load before": os.getloadavg()[0],
-        **measure(options.heads, options.turns, options.threads),
-        "load after": os.getloadavg()[0],
-    }
-    text = json.dumps(record, indent=2)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(text + "\n")
-    print(text)
+    record(
+        "the rasteriser and warp-lang's mesh query, same heads, one run",
+        options.output,
+        options.threads,
+        lambda: measure(options.heads, options.turns, options.threads),
+        warp=importlib.metadata.version("warp-lang"),
+    )
 
 
 if __name__ == "__main__":

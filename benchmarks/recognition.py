@@ -7,9 +7,6 @@ Needs the extra `test` (dlib-bin).
 
 import argparse
 import copy
-import datetime
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from fresh_clone import machine
+from recording import record
 
 from facelab import assets
 from facelab.generators import dcgan
@@ -112,21 +109,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/bench/recognition.json")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    record = {
-        "kind": "dlib's recogniser in torch and dlib itself, same chips, one run",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "load before": os.getloadavg()[0],
-        **measure(options.repeats),
-        "load after": os.getloadavg()[0],
-    }
-    text = json.dumps(record, indent=2)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(text + "\n")
-    print(text)
+    record(
+        "dlib's recogniser in torch and dlib itself, same chips, one run",
+        options.output,
+        options.threads,
+        lambda: measure(options.repeats),
+    )
 
 
 if __name__ == "__main__":

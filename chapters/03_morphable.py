@@ -59,8 +59,8 @@ model = morphable.anny_head()
 # %% [markdown]
 # ## One question, one picture
 #
-# Each row below is one person, if we did it right: the row's pictures share two hundred numbers, and
-# nothing else.
+# Each row below is one person, if we did it right: the row's pictures share a shape, a skin, a head of
+# hair and a few habits, and nothing else.
 
 # %%
 crowd = anny_faces.AnnyFaces(160, people, views, seed=seed, split="test")
@@ -96,10 +96,7 @@ U = model.identity_basis.flatten(1)
 print(
     "mean:", torch.equal(rest[0], model.mean_mm), "| vertices:", rest.shape[1]
 )
-print(
-    "orthonormal within",
-    float((U @ U.T - torch.eye(len(U))).abs().max() < 1e-3),
-)
+print("orthonormal:", bool((U @ U.T - torch.eye(len(U))).abs().max() < 1e-3))
 print(
     f"{model.components} components keep {model.variance_kept:.1%} of the variance"
 )
