@@ -12,7 +12,7 @@ PACKAGE = ROOT / "facelab"
 
 # From the ground up: a module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "types"},
+    {"errors", "phases", "types"},
     {"assets", "images", "layers", "losses"},
     {"data", "generators", "geometry", "recognition"},
     {"methods"},
