@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from facelab.assets import networks
 from facelab.errors import AssetError, ParameterError
 from facelab.losses import (
     MARGIN,
@@ -31,7 +32,6 @@ from facelab.losses import (
     softmax_loss,
     triplet_loss,
 )
-from facelab.recognition import checkpoint
 from facelab.recognition.embedder import Embedder
 from facelab.types import Embedding, Image
 
@@ -188,7 +188,7 @@ def save(path: str | os.PathLike, recogniser: BookEmbedder, trained_on: str) -> 
     The header has the method, the configuration, the threshold and what it was trained on. Raises
     `AssetError` when the file can't be written.
     """
-    return checkpoint.save(
+    return networks.save(
         path,
         METHOD,
         recogniser.network,
@@ -205,7 +205,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> BookEmbedder:
     method or configuration than its header says.
     """
     writer = "facelab.recognition.book_embedder.save"
-    network, header = checkpoint.load(path, METHOD, _build, writer)
+    network, header = networks.load(path, METHOD, _build, writer)
     recogniser = BookEmbedder(network, float(header["threshold_squared"])).eval()
     return recogniser.to(device, memory_format=torch.channels_last)
 

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from facelab.assets import networks
 from facelab.errors import ImageError, ParameterError
-from facelab.recognition import checkpoint
 from facelab.recognition.book_embedder import Block
 from facelab.types import Image, Landmarks
 
@@ -115,7 +115,7 @@ def save(path: str | os.PathLike, network: LandmarkRegressor, **facts: Any) -> s
     `facts` go into the header: what it was trained on, how long, how good it is. Raises
     `AssetError` when the file can't be written.
     """
-    return checkpoint.save(path, METHOD, network, half=True, config=asdict(network.config), **facts)
+    return networks.save(path, METHOD, network, half=True, config=asdict(network.config), **facts)
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> LandmarkRegressor:
@@ -124,7 +124,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> LandmarkRegressor:
     Raises `CheckpointError` when the file is missing, damaged or of another method.
     """
     writer = "facelab.recognition.face_points.save"
-    network, _ = checkpoint.load(path, METHOD, _build, writer)
+    network, _ = networks.load(path, METHOD, _build, writer)
     return network.to(device, memory_format=torch.channels_last)
 
 

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from facelab.assets import networks
 from facelab.errors import ParameterError
-from facelab.recognition import checkpoint
 from facelab.recognition.face_points import MODELS, require_size
 from facelab.types import Image
 
@@ -156,7 +156,7 @@ def save(
     config = asdict(network.config)
     if isinstance(network, AttributeClassifier):
         facts = {**facts, "names": list(network.names)}
-    return checkpoint.save(path, network.method, network, half=True, config=config, **facts)
+    return networks.save(path, network.method, network, half=True, config=config, **facts)
 
 
 def _config(header: dict[str, Any]) -> Config:
@@ -168,7 +168,7 @@ def load_pose(path: str | os.PathLike, device: str = "cpu") -> PoseRegressor:
 
     Raises `CheckpointError` when the file is missing, damaged or of another method.
     """
-    network, _ = checkpoint.load(path, POSE, lambda header: PoseRegressor(_config(header)), WRITER)
+    network, _ = networks.load(path, POSE, lambda header: PoseRegressor(_config(header)), WRITER)
     return network.to(device, memory_format=torch.channels_last)
 
 
@@ -181,7 +181,7 @@ def load_attributes(path: str | os.PathLike, device: str = "cpu") -> AttributeCl
     def build(header: dict[str, Any]) -> AttributeClassifier:
         return AttributeClassifier(tuple(map(str, header["names"])), _config(header))
 
-    network, _ = checkpoint.load(path, ATTRIBUTES, build, WRITER)
+    network, _ = networks.load(path, ATTRIBUTES, build, WRITER)
     return network.to(device, memory_format=torch.channels_last)
 
 
