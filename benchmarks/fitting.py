@@ -16,12 +16,13 @@ from typing import NamedTuple
 import torch
 from recording import record
 
-from facelab.geometry.appearance import sample, textures
+from facelab.geometry.appearance import sample
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.fit import FitSettings, fit_landmarks
 from facelab.geometry.fit_result import FitResult
 from facelab.geometry.lighting import Light
 from facelab.geometry.morphable import MorphableModel, anny_head
+from facelab.geometry.painting import textures
 from facelab.geometry.pixel_fit import PixelSettings, fit_pixels
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress

@@ -47,6 +47,7 @@ from facelab.geometry import (
     camera,
     lighting,
     morphable,
+    painting,
     rasterize,
     render,
 )
@@ -450,7 +451,7 @@ weigh.prove(barycentric_solution)
 # $$ \rho = \rho_0 \exp(-m\,\mu - h\,\beta). \tag{3.5} $$
 
 # %%
-source(appearance.skin_colour)
+source(painting.skin_colour)
 
 # %%
 grid = torch.cartesian_prod(

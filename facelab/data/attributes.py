@@ -17,8 +17,9 @@ from torch import Tensor
 
 from facelab.data.people import age_of_years, draw_people
 from facelab.data.seeding import identity_seeds
-from facelab.geometry.appearance import HAIR_STYLES, Appearance, hair_colour
+from facelab.geometry.appearance import HAIR_STYLES, Appearance
 from facelab.geometry.morphable import MorphableModel, anny_head
+from facelab.geometry.painting import hair_colour
 
 Points = Float[Tensor, "batch 68 3"]
 Value = Float[Tensor, " batch"]

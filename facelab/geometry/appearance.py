@@ -1,35 +1,22 @@
-"""What a head looks like: few named parameters, and the texture that they paint.
+"""What a head looks like: few named parameters, and how people are given them.
 
-Skin is lit pigment: reflectance falls exponentially with melanin and haemoglobin, per colour
-channel (the two axes of Tsumura et al. 2003, Independent-component analysis of skin color image).
-Hair is the same with eumelanin and pheomelanin. All colours are linear RGB reflectances in [0, 1].
-Everything is differentiable in the parameters, but for the whole numbers that choose a style.
+`painting.py` makes a texture of them, `scene.py` hair and eyeglasses.
 """
 
 import dataclasses
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from facelab.geometry.atlas import FRAMES, HAIR, SIZE, Atlas, head_atlas, smooth_step
+from facelab.geometry.atlas import smooth_step
 
 Value = Float[Tensor, " batch"]
 Colour = Float[Tensor, "batch 3"]
 
 HAIR_STYLES = ("bald", "buzz", "short", "full", "bob", "long")
 EYEGLASSES = ("none", "round", "rectangular", "oval")
-
-# Linear RGB: reflectance without pigment, and how much each pigment takes away at strength 1.
-BARE_SKIN, SKIN_MELANIN, HAEMOGLOBIN = (0.87, 0.71, 0.57), (1.9, 2.5, 3.0), (0.08, 0.48, 0.45)
-BARE_HAIR, EUMELANIN, PHEOMELANIN = (0.86, 0.69, 0.45), (2.9, 3.9, 4.7), (0.25, 1.1, 1.9)
-GREY_HAIR = (0.52, 0.52, 0.53)
-IRISES = ((0.085, 0.04, 0.02), (0.17, 0.12, 0.05), (0.13, 0.17, 0.10), (0.13, 0.22, 0.36))
-SCLERA, PUPIL = (0.74, 0.71, 0.70), (0.012, 0.012, 0.014)
-TONGUE, CAVITY, TEETH = (0.42, 0.16, 0.15), (0.10, 0.028, 0.028), (0.76, 0.72, 0.64)
-IRIS_RAD, PUPIL_RAD = 0.40, 0.15
 
 
 @dataclass(frozen=True)
@@ -122,222 +109,6 @@ def plain(batch: int = 1, **changed: float) -> Appearance:
             for name, value in values.items()
         }
     )
-
-
-def pigmented(
-    bare: tuple[float, float, float], *pigments: tuple[Tensor, tuple[float, float, float]]
-) -> Tensor:
-    """Return bare * exp(-sum of strength * absorption), colours in the last dimension."""
-    total = sum(strength[..., None] * strength.new_tensor(take) for strength, take in pigments)
-    return total.new_tensor(bare) * torch.exp(-total)
-
-
-def skin_colour(melanin: Tensor, haemoglobin: Tensor) -> Tensor:
-    """Return the linear RGB reflectance (..., 3) of skin with pigments (...)."""
-    return pigmented(BARE_SKIN, (melanin, SKIN_MELANIN), (haemoglobin, HAEMOGLOBIN))
-
-
-def hair_colour(appearance: Appearance) -> Colour:
-    """Return the linear RGB reflectance of the hair, (batch, 3)."""
-    pigment = pigmented(
-        BARE_HAIR,
-        (appearance.hair_eumelanin, EUMELANIN),
-        (appearance.hair_pheomelanin, PHEOMELANIN),
-    )
-    return torch.lerp(pigment, pigment.new_tensor(GREY_HAIR), appearance.hair_grey[:, None])
-
-
-def smooth_noise(seeds: Int[Tensor, " batch"], cells: int, channels: int = 1) -> Tensor:
-    """Return noise (batch, channels, SIZE, SIZE), about N(0, 1), that changes within a cell.
-
-    It follows from each seed alone. `cells` is how many of them there are along a side.
-    """
-    coarse = torch.stack(
-        [
-            torch.randn(channels, cells, cells, generator=torch.Generator().manual_seed(seed))
-            for seed in seeds.tolist()
-        ]
-    ).to(seeds.device)
-    fine = F.interpolate(coarse, (SIZE, SIZE), mode="bicubic", align_corners=False)
-    return fine * 1.25
-
-
-def textures(appearance: Appearance) -> Float[Tensor, "batch 4 rows columns"]:
-    """Paint the textures (batch, 4, 256, 256) of heads: linear RGB reflectance and gloss.
-
-    The texture coordinates are those of `morphable.anny_head()`, hair and eyeglasses included.
-    """
-    atlas = _atlas_on(appearance.melanin.device)
-    skin = _skin(appearance, atlas)
-    layers = _skin_layers(appearance, atlas) + _part_layers(appearance, atlas)
-    gloss = _everywhere(0.35 * atlas.zones["any_skin"], len(appearance))
-    colour = skin
-    for painted, amount, shine in layers:
-        amount = amount[:, None] if amount.ndim == 3 else amount[None, None]
-        colour = colour + amount * (painted - colour)
-        gloss = gloss + amount * (shine - gloss)
-    return torch.cat([colour.clamp(0, 1), gloss], dim=1)
-
-
-_ATLASES: dict[str, Atlas] = {}
-
-
-def _atlas_on(device: torch.device) -> Atlas:
-    if device.type == "cpu":
-        return head_atlas()
-    key = str(device)
-    if key not in _ATLASES:
-        _ATLASES[key] = head_atlas().to(device)
-    return _ATLASES[key]
-
-
-def _everywhere(values: Tensor, batch: int) -> Float[Tensor, "batch 1 rows columns"]:
-    return values[None, None].expand(batch, 1, SIZE, SIZE)
-
-
-def _per_head(value: Value) -> Float[Tensor, "batch 1 1"]:
-    return value[:, None, None]
-
-
-def _flat(colour: Colour | tuple[float, float, float], like: Tensor) -> Tensor:
-    """Return one colour a head, ready to be laid over a texture."""
-    colour = colour if isinstance(colour, Tensor) else like.new_tensor([colour])
-    return colour[:, :, None, None]
-
-
-def _skin(appearance: Appearance, atlas: Atlas) -> Float[Tensor, "batch 3 rows columns"]:
-    """Skin with its irregular pigments, redder lips and cheeks, freckles and shaded hollows."""
-    zones = atlas.zones
-    broad = smooth_noise(appearance.noise, 12, 2)
-    fine = smooth_noise(appearance.noise + 1, 90)[:, 0]
-    strength = 0.15 + 0.7 * _per_head(appearance.blotches)
-    freckle = smooth_step(fine, 0.7, 1.5) * zones["freckles"] * _per_head(appearance.freckles)
-    lips = zones["lips"]
-    melanin = _per_head(appearance.melanin) * (1 + 0.16 * strength * broad[:, 0])
-    melanin = melanin + 0.35 * freckle + 0.02 * strength * fine
-    melanin = melanin + lips * 0.22 * _per_head(appearance.lip_darkness)
-    melanin = melanin + zones["bags"] * 0.14 * _per_head(appearance.bags)
-    blood = _per_head(appearance.haemoglobin) * (1 + 0.3 * strength * broad[:, 1])
-    blood = blood + lips * (0.35 + 0.9 * _per_head(appearance.lip_redness))
-    blood = blood + zones["bags"] * 0.35 * _per_head(appearance.bags) + 0.12 * zones["cheeks"]
-    blood = blood + zones["cheeks"] * 0.8 * _per_head(appearance.blush)
-    colour = skin_colour(melanin.clamp_min(0), blood.clamp_min(0)).permute(0, 3, 1, 2)
-    return colour * (0.42 + 0.58 * atlas.occlusion)
-
-
-def _skin_layers(appearance: Appearance, atlas: Atlas) -> list[tuple[Tensor, Tensor, float]]:
-    """Return (colour, amount, gloss) of what lies on the skin, from below to above."""
-    zones, hair = atlas.zones, _flat(hair_colour(appearance), atlas.brow_mm)
-    grain = smooth_noise(appearance.noise + 2, 128)[:, 0]
-    width = (2.0 + 3.0 * _per_head(appearance.brow_thickness)) * (1 - 0.5 * atlas.brow_along)
-    brow = smooth_step(atlas.brow_mm - width - 0.5 * grain, 1.4, -1.0) * (1 - zones["eyes"])
-    brow = brow * (0.25 + 0.75 * _per_head(appearance.brow_density))
-    cut = _per_head(appearance.stubble) * (0.30 + 0.10 * grain).clamp(0, 1)
-    shadow = (zones["beard"] + zones["moustache"]).clamp(max=1) * cut
-    whole = torch.maximum(
-        torch.maximum(
-            zones["beard"] * _per_head(appearance.beard),
-            zones["moustache"] * _per_head(appearance.moustache),
-        ),
-        zones["goatee"] * _per_head(appearance.goatee),
-    ) * (0.82 + 0.15 * grain).clamp(0, 1)
-    bare = (appearance.hair_style == 0)[:, None, None]
-    line = atlas.hairline_mm - 28 * _per_head(appearance.receding) * smooth_step(
-        atlas.around.abs(), 110, 60
-    )
-    scalp = smooth_step(line + 3 * grain, -3, 6) * (zones["scalp"] + zones["any_skin"]).clamp(max=1)
-    cover = torch.where(appearance.hair_style == 1, 0.62, 0.88)[:, None, None]
-    scalp = torch.where(bare, 0.10 * scalp, cover * scalp)
-    rouge = _flat((0.42, 0.03, 0.05), atlas.brow_mm)
-    shade = _flat((0.16, 0.11, 0.13), atlas.brow_mm)
-    lash = _flat((0.03, 0.022, 0.02), atlas.brow_mm)
-    lids = zones["lids"] * (0.62 + 0.3 * _per_head(appearance.eye_shadow))
-    return [
-        (hair, scalp, 0.25),
-        (shade, zones["eye_shadow"] * 0.55 * _per_head(appearance.eye_shadow), 0.3),
-        (rouge, zones["lips"] * 0.75 * _per_head(appearance.lipstick), 0.8),
-        (hair, shadow, 0.2),
-        (hair * 0.85, whole, 0.15),
-        (hair * 0.8, brow, 0.15),
-        (lash, lids, 0.1),
-    ]
-
-
-def _part_layers(appearance: Appearance, atlas: Atlas) -> list[tuple[Tensor, Tensor, float]]:
-    """Return (colour, amount, gloss) of eyes, mouth, clothes, hair and eyeglasses."""
-    zones, like = atlas.zones, atlas.brow_mm
-    eyes = (zones["eyes"] + zones["iris"]).clamp(max=1)
-    ripple = 0.75 + 0.25 * torch.cos(atlas.eye_turn * 23) * smooth_step(atlas.eye_angle, 0.1, 0.3)
-    rim = 1 - 0.55 * smooth_step(atlas.eye_angle, IRIS_RAD - 0.10, IRIS_RAD)
-    iris = _flat(_iris_colour(appearance.iris), like) * (ripple * rim)
-    red = torch.stack(
-        [torch.ones_like(like), *(1 - 0.25 * (atlas.eye_angle - 0.4).clamp(0, 1),) * 2]
-    )
-    strands = _hair_strands(appearance)
-    inside = (zones["mouth_cavity"], zones["tongue"], zones["teeth"])
-    cloth = _flat(_hue(appearance.clothing_hue, appearance.clothing_lightness), like)
-    frame = _flat(_frame_colour(appearance.frame_lightness), like)
-    return [
-        (_flat(SCLERA, like) * red, eyes, 0.9),
-        (iris, eyes * smooth_step(atlas.eye_angle, IRIS_RAD + 0.03, IRIS_RAD - 0.03), 1.0),
-        (
-            _flat(PUPIL, like),
-            eyes * smooth_step(atlas.eye_angle, PUPIL_RAD + 0.03, PUPIL_RAD - 0.03),
-            1.0,
-        ),
-        (_flat(CAVITY, like), inside[0], 0.1),
-        (_flat(TONGUE, like), inside[1], 0.5),
-        (_flat(TEETH, like), inside[2], 0.6),
-        (cloth * (0.6 + 0.4 * atlas.occlusion), zones["clothes"], 0.02),
-        (_flat(hair_colour(appearance), like) * strands, _box(HAIR, like), 0.4),
-        (
-            frame,
-            _box((FRAMES[0] - 0.03, FRAMES[0] + 0.03, FRAMES[1] - 0.03, FRAMES[1] + 0.03), like),
-            0.9,
-        ),
-    ]
-
-
-def _iris_colour(place: Value) -> Colour:
-    """Return the colour at `place` on the line from brown to blue, (batch, 3)."""
-    stops = place.new_tensor(IRISES)
-    scaled = place.clamp(0, 1) * (len(IRISES) - 1)
-    low = scaled.detach().floor().long().clamp(max=len(IRISES) - 2)
-    return torch.lerp(stops[low], stops[low + 1], (scaled - low)[:, None])
-
-
-def _frame_colour(lightness: Value) -> Colour:
-    dark, light = lightness.new_tensor([[0.02, 0.018, 0.016], [0.45, 0.36, 0.24]])
-    return torch.lerp(dark, light, lightness[:, None])
-
-
-def _hue(hue: Value, lightness: Value) -> Colour:
-    """Return a muted colour of a hue in turns, (batch, 3)."""
-    third = hue.new_tensor([0.0, 1 / 3, 2 / 3])
-    wave = 0.5 + 0.5 * torch.cos(2 * torch.pi * (hue[:, None] - third))
-    return (0.03 + 0.6 * lightness[:, None].square()) * (0.35 + 0.65 * wave)
-
-
-def _hair_strands(appearance: Appearance) -> Float[Tensor, "batch 1 rows columns"]:
-    """Return how bright each strand is: streaks along the hair, a wave when it is curly."""
-    streaks = torch.stack(
-        [
-            torch.randn(SIZE, generator=torch.Generator().manual_seed(seed + 3))
-            for seed in appearance.noise.tolist()
-        ]
-    ).to(appearance.melanin)
-    along = smooth_noise(appearance.noise + 4, 64)[:, 0]
-    mixed = 0.20 * streaks[:, None, :] + 0.16 * along * (0.4 + _per_head(appearance.curl))
-    return (1 + mixed).clamp(0.45, 1.7)[:, None]
-
-
-def _box(limits: tuple[float, float, float, float], like: Tensor) -> Tensor:
-    """Return 1 on a rectangle of the texture (u and v, low and high), a texel more on each side."""
-    centre = (torch.arange(SIZE, device=like.device) + 0.5) / SIZE
-    margin = 1.5 / SIZE
-    u = (centre > limits[0] - margin) & (centre < limits[1] + margin)
-    v = (centre > limits[2] - margin) & (centre < limits[3] + margin)
-    return (v[:, None] & u[None]).to(like)
 
 
 def sample(phenotype: dict[str, Value], random: torch.Generator) -> Appearance:

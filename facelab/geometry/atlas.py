@@ -8,6 +8,8 @@ on the face when the face changes its shape.
 
 import functools
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,15 +22,17 @@ from facelab.geometry.morphable import MorphableModel, anny_head
 from facelab.geometry.rasterize import interpolate, rasterize
 
 SIZE = 256
-# Free places of the head's texture: hair (u and v, low and high) and the frames of eyeglasses.
+# Free places of the head's texture: hair (u and v, low and high), the frames of eyeglasses and
+# clothes over the shoulders, where the unrolled skin lies in several layers.
 HAIR = (0.62, 0.99, 0.87, 0.985)
-FRAMES = (0.20, 0.925)
+FRAMES, CLOTH = (0.20, 0.925), (0.36, 0.925)
 # A hairline: degrees around the head from its front, millimetres above the eyes.
 HAIRLINE = ((0, 70), (35, 64), (58, 40), (75, 15), (95, 22), (115, -15), (180, -55))
 # A beard's upper edge, in degrees and in millimetres above the corners of the mouth.
 BEARDLINE = ((0, -11), (22, -9), (34, 0), (55, 6), (72, 36), (78, 52))
 
 Map = Float[Tensor, "rows columns"]
+Box = tuple[slice, slice]  # rows and columns of a texture
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Atlas:
     about its vertical axis, 0 in front; `brow_mm` is the distance from the middle line of the
     nearer brow and `brow_along` runs along it from 0 at the nose to 1; `eye_angle` is the angle
     from an eye's axis in radians and `eye_turn` that around it. `occlusion` is the share of
-    directions in which a place sees the sky.
+    directions in which a place sees the sky. `boxes` has for each zone the rows and columns
+    outside of which it is 0.
     """
 
     positions: Float[Tensor, "rows columns 3"]
@@ -51,11 +56,25 @@ class Atlas:
     eye_turn: Map
     hairline_mm: Map
     occlusion: Map
+    boxes: dict[str, Box]
 
     def to(self, device: str | torch.device) -> "Atlas":
         """Return the maps on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if name != "zones"}
-        return Atlas(zones={k: v.to(device) for k, v in self.zones.items()}, **moved)
+        return self._map(lambda value: value.to(device))
+
+    def cut(self, zone: str) -> "Atlas":
+        """Return the maps within a zone's box."""
+        return self._map(lambda value: value[self.boxes[zone]])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Atlas":
+        values = {
+            name: {key: change(part) for key, part in value.items()}
+            if name == "zones"
+            else change(value)
+            for name, value in vars(self).items()
+            if name != "boxes"
+        }
+        return Atlas(boxes=self.boxes, **values)
 
 
 @functools.cache
@@ -88,8 +107,40 @@ def make_atlas(model: MorphableModel) -> Atlas:
     angle, turn = _eye(model, positions)
     hairline = positions[..., 1] - marks[36:48, 1].mean() - _table(HAIRLINE, around.abs())
     zones = masks | _zones(positions, around.abs(), marks, masks)
+    zones |= _wholes(zones, hairline, brow_mm)
     occlusion = F.avg_pool2d(occlusion[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-    return Atlas(positions, around, zones, brow_mm, brow_along, angle, turn, hairline, occlusion)
+    boxes = {name: _extent(zone) for name, zone in zones.items()}
+    return Atlas(
+        positions, around, zones, brow_mm, brow_along, angle, turn, hairline, occlusion, boxes
+    )
+
+
+def box_of(limits: tuple[float, float, float, float], margin: float = 1.5 / SIZE) -> Box:
+    """Return the texels of a rectangle (u and v, low and high) and a margin, in shares."""
+    u0, u1, v0, v1 = limits
+    low, high = ((math.ceil((v - margin) * SIZE - 0.5) for v in (v0, u0)),
+                 (math.floor((v + margin) * SIZE - 0.5) for v in (v1, u1)))  # fmt: skip
+    rows, columns = (
+        slice(max(first, 0), min(last, SIZE - 1) + 1) for first, last in zip(low, high, strict=True)
+    )
+    return rows, columns
+
+
+def _extent(zone: Map) -> Box:
+    """Return the box outside of which a zone is 0; a zone that is 0 everywhere gets one texel."""
+    rows, columns = (torch.nonzero((zone > 0).any(dim))[:, 0].tolist() or [0] for dim in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _wholes(zones: dict[str, Map], hairline_mm: Map, brow_mm: Map) -> dict[str, Map]:
+    """Return zones that hold others, so that what is painted together has one box."""
+    head = (zones["scalp"] + zones["any_skin"]).clamp(max=1)
+    return {
+        "bearded": torch.maximum(zones["beard"], zones["moustache"]),
+        "browed": (brow_mm < 9).float(),
+        "eyeball": (zones["eyes"] + zones["iris"]).clamp(max=1),
+        "hairy": head * (hairline_mm > -14),
+    }
 
 
 def smooth_step(x: Tensor, low: float, high: float) -> Tensor:
@@ -236,8 +287,7 @@ def _zones(
         "eye_shadow": blob(eye[:2] + eye.new_tensor([1.0, 8.0]), 18, 7) * face,
         "lids": _lid_line(positions, marks),
         "forehead": blob(torch.stack([cheek[0] * 0, eye[1] + 50]), 45, 18) * face,
-        "clothes": (masks["shoulders"] + masks["neck"]).clamp(max=1)
-        * smooth_step(y - 0.25 * x, float(chin[1]) - 47, float(chin[1]) - 51),
+        "clothes": smooth_step(y - 0.25 * x, float(chin[1]) - 47, float(chin[1]) - 51),
     }
 
 

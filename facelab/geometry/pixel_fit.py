@@ -24,12 +24,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import ImageError, ParameterError
-from facelab.geometry.appearance import Appearance, plain, textures
+from facelab.geometry.appearance import Appearance, plain
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.fit import FitSettings
 from facelab.geometry.fit_result import FitResult, Stage, joined
 from facelab.geometry.lighting import Light
 from facelab.geometry.morphable import MorphableModel
+from facelab.geometry.painting import textures
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import Scene
 from facelab.types import Image, Landmarks, Vertices
@@ -102,7 +103,7 @@ def face_renderer(model: MorphableModel, size: int, *, samples: int = 1) -> Rend
     ) -> tuple[Image, Weight]:
         scene = Scene(
             vertices, model.triangles, model.triangle_regions, model.region_names, model.uv,
-            model.uv_triangles,
+            model.uv_triangles, len(model.triangles),
         )  # fmt: skip
         black = vertices.new_zeros(1, 3, 1, 1)
         drawn = portrait(

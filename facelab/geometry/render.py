@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from facelab.geometry.appearance import Appearance, plain, textures
+from facelab.geometry.appearance import Appearance, plain
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light, cast_shadows, shade
 from facelab.geometry.morphable import MorphableModel, anny_head
+from facelab.geometry.painting import textures
 from facelab.geometry.rasterize import Fragments, downsample, interpolate, rasterize, vertex_normals
 from facelab.geometry.scene import Scene, dress
 from facelab.types import Image
@@ -50,7 +51,7 @@ def portrait(
 ) -> Portrait:
     """Draw heads in world space on a background of linear colours.
 
-    `painted` is what `appearance.textures` gives. Every pixel is the mean of `samples` x `samples`.
+    `painted` is what `painting.textures` gives. Every pixel is the mean of `samples` x `samples`.
     `shadows` lets the directional light cast them. Differentiable in the textures, light,
     background and, but for the outlines, vertices.
     """
@@ -58,7 +59,7 @@ def portrait(
     pixels_xy, depth_mm = camera.scaled(samples).project(scene.vertices)
     fragments = rasterize(
         pixels_xy, depth_mm, scene.triangles, (wide, wide),
-        perspective=camera.kind == "perspective", cull=False,
+        perspective=camera.kind == "perspective", cull=True,
     )  # fmt: skip
     surface = _paint(fragments, scene, painted)
     lit = _shade(fragments, scene, surface, camera, light, shadows)
@@ -118,14 +119,13 @@ def _shade(
     fragments: Fragments, scene: Scene, painted: Tensor, camera: Camera, light: Light, shadows: bool
 ) -> Float[Tensor, "batch 3 height width"]:
     """Return the linear colour of every pixel."""
-    normals = vertex_normals(scene.vertices, scene.triangles)
+    outer = scene.triangles[: scene.outer_count]
+    normals = vertex_normals(scene.vertices, outer)
     drawn = interpolate(fragments, scene.triangles, normals)
     normal = F.normalize(drawn, dim=1, eps=1e-6).permute(0, 2, 3, 1)
     visible = None
     if shadows:
-        at_vertices = cast_shadows(
-            scene.vertices, scene.triangles, scene.vertices, normals, light.direction
-        )
+        at_vertices = cast_shadows(scene.vertices, outer, scene.vertices, normals, light.direction)
         visible = interpolate(fragments, scene.triangles, at_vertices[..., None])[:, 0]
     colour = shade(painted[:, :3].permute(0, 2, 3, 1), normal, light, visible)
     # The viewer is far: one half vector serves a picture (Blinn 1977).

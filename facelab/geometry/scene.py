@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from facelab.geometry.appearance import HAIR_STYLES, Appearance
-from facelab.geometry.atlas import FRAMES, HAIR, HAIRLINE, _table, smooth_step
+from facelab.geometry.atlas import CLOTH, FRAMES, HAIR, HAIRLINE, _table, smooth_step
 from facelab.geometry.morphable import MorphableModel
 from facelab.types import Triangles, Vertices
 
@@ -40,7 +40,8 @@ class Scene:
 
     `vertices` (batch, V, 3) in millimetres; the first are the head's own, in their order.
     `triangles` (T, 3) have regions, indices into `region_names`, and texture coordinates
-    `uv[uv_triangles]`.
+    `uv[uv_triangles]`. All face outwards, so that backs need not be drawn; after the first
+    `outer_count` come those of thin sheets once more, seen from within.
     """
 
     vertices: Vertices
@@ -49,6 +50,7 @@ class Scene:
     region_names: tuple[str, ...]
     uv: Float[Tensor, "places 2"]
     uv_triangles: Int[Tensor, "triangles 3"]
+    outer_count: int
 
 
 def dress(model: MorphableModel, vertices: Vertices, appearance: Appearance) -> Scene:
@@ -63,22 +65,29 @@ def dress(model: MorphableModel, vertices: Vertices, appearance: Appearance) -> 
     frames = _frame_vertices(model, vertices, appearance)
     count = vertices.shape[1]
     grid, tubes = _hair_triangles(vertices.device), _frame_triangles(vertices.device)
+    # Only what hangs is seen from within.
+    inner = grid[grid.amin(1) >= (SCALP_ROWS - 3) * (COLUMNS + 1)].flip(1)
     names = (*model.region_names, "hair", "eyeglasses")
     regions = [
         model.triangle_regions,
         torch.full((len(grid),), len(names) - 2, device=vertices.device),
         torch.full((len(tubes),), len(names) - 1, device=vertices.device),
+        torch.full((len(inner),), len(names) - 2, device=vertices.device),
     ]
     hair_uv = _hair_uv(vertices.device)
     places = len(model.uv)
     frame_places = torch.full_like(tubes, places + len(hair_uv))
+    covered = model.triangle_regions == model.region_names.index("shoulders")
+    head_places = torch.where(covered[:, None], places + len(hair_uv) + 1, model.uv_triangles)
+    outer = (model.triangles, grid + count, tubes + count + hair.shape[1])
     return Scene(
         vertices=torch.cat([vertices, hair, frames], dim=1),
-        triangles=torch.cat([model.triangles, grid + count, tubes + count + hair.shape[1]]),
+        triangles=torch.cat([*outer, inner + count]),
         triangle_regions=torch.cat(regions),
         region_names=names,
-        uv=torch.cat([model.uv, hair_uv, model.uv.new_tensor([FRAMES])]),
-        uv_triangles=torch.cat([model.uv_triangles, grid + places, frame_places]),
+        uv=torch.cat([model.uv, hair_uv, model.uv.new_tensor([FRAMES, CLOTH])]),
+        uv_triangles=torch.cat([head_places, grid + places, frame_places, inner + places]),
+        outer_count=sum(len(part) for part in outer),
     )
 
 
@@ -228,7 +237,7 @@ def _frame_triangles(device: torch.device) -> Triangles:
     for rings in (RIM_STEPS + 1, RIM_STEPS + 1, 4, 3, 3):
         parts.append(_grid(rings, TUBE_STEPS + 1) + start)
         start += rings * (TUBE_STEPS + 1)
-    return torch.cat(parts).to(device)
+    return torch.cat(parts).flip(1).to(device)
 
 
 def _frame_vertices(

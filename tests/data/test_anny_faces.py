@@ -9,8 +9,8 @@ from facelab.data.base import collate
 from facelab.data.card import card
 from facelab.data.seeding import identity_seeds, split_of
 from facelab.errors import ParameterError
-from facelab.geometry.appearance import textures
 from facelab.geometry.camera import euler_from_rotation, rotation_from_euler
+from facelab.geometry.painting import textures
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress
 from facelab.images import to_uint8

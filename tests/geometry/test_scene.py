@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from facelab.geometry import appearance as looks
-from facelab.geometry import morphable, render, scene
+from facelab.geometry import morphable, painting, render, scene
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light
+from facelab.geometry.rasterize import rasterize
 
 SIZE = 96
 
@@ -28,7 +29,7 @@ def draw(model, worn, **options):
     camera = Camera.portrait(SIZE, 900.0, 300.0, batch=len(worn))
     light = options.pop("light", Light.preset("frontal", batch=len(worn)))
     black = torch.zeros(1, 3, 1, 1)
-    textures = looks.textures(worn)
+    textures = painting.textures(worn)
     return render.portrait(dressed, textures, camera, light, black, size=SIZE, **options), dressed
 
 
@@ -153,7 +154,7 @@ def test_gradients_reach_pigment_light_and_shape(model):
     camera = Camera.portrait(48, 900.0, 300.0)
     picture = render.portrait(
         dressed,
-        looks.textures(worn),
+        painting.textures(worn),
         camera,
         Light.preset("frontal"),
         torch.zeros(1, 3, 1, 1),
@@ -171,3 +172,20 @@ def test_srgb_and_compression():
     bright = render.compress(torch.tensor([0.3, 0.7, 1.5, 50.0]))
     assert torch.equal(bright[:2], torch.tensor([0.3, 0.7]))
     assert 0.7 < bright[2] < bright[3] <= 1
+
+
+def test_backs_need_not_be_drawn(model):
+    """Long hair and eyeglasses look the same with and without triangles that show their back."""
+    worn = looks.plain(4, hair_style=5, eyeglasses=2, hair_length=0.8)
+    dressed = scene.dress(model, model.mean_mm[None], worn)
+    yaw = torch.tensor([0.0, 0.7, -0.5, 1.0])
+    turn = rotation_from_euler(yaw, torch.full((4,), 0.15), torch.zeros(4))
+    pixels, depth = Camera.portrait(128, batch=4).project(dressed.vertices @ turn.mT)
+    both, front = (
+        rasterize(pixels, depth, dressed.triangles, (128, 128), perspective=True, cull=cull)
+        for cull in (False, True)
+    )
+    assert (both.mask & ~front.mask).float().mean() < 2e-3
+    drawn = both.mask & front.mask
+    further = (front.depth_mm - both.depth_mm)[drawn]
+    assert (further.abs() > 1.0).float().mean() < 0.01
