@@ -5,9 +5,9 @@ Pictures are AnnyFaces' of the train split, drawn once into the cache, augmented
 generator, on which MTCNN's five points are the (weak) labels of the five landmarks that they stand
 for. What is reported is measured on people of the test split, whom no training saw.
 
-The schedule is by the clock: --minutes of training, wherever it runs. The state is kept every half
-minute in the cache, so that the same command goes on after a kill. The checkpoint has its record in
-its header, and -o NAME.safetensors with --record FILE.json also writes it there.
+The state is kept every half minute in the cache, so that the same command goes on after a kill and
+ends, on one machine with one number of threads, with the same weights. The checkpoint has its
+record in its header, and -o NAME.safetensors with --record FILE.json also writes it there.
 """
 
 import argparse
@@ -37,23 +37,23 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--what", choices=sorted(TASKS), required=True)
     parser.add_argument("--preset", choices=("TINY", "BOOK"), default="BOOK")
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faces", type=int, default=15_000, help="pictures to learn from")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--record", type=Path, help="also write the record to this JSON file")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args(given)
-    if not 0 < chosen.minutes < 1e5 or chosen.faces < BATCH or chosen.threads < 1:
-        parser.error(f"give minutes above 0, at least {BATCH} faces and 1 thread")
+    if chosen.steps < 1 or chosen.faces < BATCH or chosen.threads < 1:
+        parser.error(f"give at least 1 step, {BATCH} faces and 1 thread")
     return chosen
 
 
 class Run:
     """A training that can be killed at any time: network, optimiser, clock and random stream."""
 
-    def __init__(self, task, seed: int, minutes: float, state: Path):
-        self.task, self.minutes, self.state = task, minutes, state
+    def __init__(self, task, seed: int, length: int, state: Path):
+        self.task, self.length, self.state = task, length, state
         self.optimiser = torch.optim.AdamW(task.network.parameters(), lr=RATE, weight_decay=DECAY)
         self.random = torch.Generator().manual_seed(seed)
         self.steps, self.spent_s = 0, 0.0
@@ -81,20 +81,18 @@ class Run:
             self.steps, self.spent_s = state["steps"], state["spent_s"]
 
     def train(self, faces: pictures.Pictures) -> None:
-        """Train until the minutes are over, the learning rate falling as a cosine of the clock."""
+        """Train to the last step, the learning rate falling as a cosine."""
         self.task.network.train()
         kept = last = time.monotonic()
-        while self.spent_s < 60 * self.minutes:
-            share = self.spent_s / (60 * self.minutes)
+        while self.steps < self.length:
             warm = min(1.0, (self.steps + 1) / 100)
-            self.optimiser.param_groups[0]["lr"] = (
-                RATE * warm * 0.5 * (1 + math.cos(math.pi * share))
-            )
+            fallen = 0.5 * (1 + math.cos(math.pi * self.steps / self.length))
+            self.optimiser.param_groups[0]["lr"] = RATE * warm * fallen
             loss = self._step(faces)
             now = time.monotonic()
             self.spent_s, last, self.steps = self.spent_s + now - last, now, self.steps + 1
             if self.steps % 50 == 0:
-                print(f"{self.steps} steps, {self.spent_s:.0f} s, loss {loss:.3f}", flush=True)
+                print(f"{self.steps} steps, {self.spent_s:.0f} s, loss {loss:.6f}", flush=True)
             if now - kept > KEEP_S:
                 self.keep()
                 kept = now
@@ -136,7 +134,7 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
 
 def state_path(chosen: argparse.Namespace) -> Path:
     """Return where the state of a run is kept: the same command finds it again."""
-    words = (chosen.what, chosen.preset, chosen.seed, chosen.faces, f"{chosen.minutes:g}min")
+    words = (chosen.what, chosen.preset, chosen.seed, chosen.faces, f"{chosen.steps}steps")
     return cache.cache_dir() / "readers" / ("-".join(map(str, words)) + ".state")
 
 
@@ -149,7 +147,7 @@ def train(chosen: argparse.Namespace) -> dict:
     task.network.to(memory_format=torch.channels_last)
     state = state_path(chosen)
     state.parent.mkdir(parents=True, exist_ok=True)
-    run = Run(task, chosen.seed, chosen.minutes, state)
+    run = Run(task, chosen.seed, chosen.steps, state)
     run.go_on()
     run.train(training)
     facts = record(chosen, run, training)

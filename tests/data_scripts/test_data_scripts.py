@@ -45,7 +45,7 @@ def test_the_trainer_says_what_it_trains_and_records(capsys):
         load("train_readers").main(["--help"])
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    for word in ("--what", "--preset", "--minutes", "--seed", "--output", "--record"):
+    for word in ("--what", "--preset", "--steps", "--seed", "--output", "--record"):
         assert word in out
 
 
