@@ -136,27 +136,22 @@ def _bind(model: MorphableModel) -> _Shell:
 
 
 def _cast(origin: Tensor, ways: Tensor, points: Tensor, triangles: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the triangle's corners and weights where rays first meet a surface."""
-    a, b, c = (points[triangles[:, i]] - origin for i in range(3))
-    normal = torch.linalg.cross(b - a, c - a)
-    volume = ways @ normal.T
-    reach = (a * normal).sum(1) / torch.where(volume.abs() < 1e-9, 1e-9, volume)
-    found_corners, found_weights = [], []
-    for way, row in zip(ways, reach, strict=True):
-        hit = way * row[:, None]
-        weights = torch.stack(
-            [
-                (torch.linalg.cross(q - hit, r - hit) * normal).sum(1)
-                for q, r in ((b, c), (c, a), (a, b))
-            ],
-            dim=1,
-        ) / normal.square().sum(1, keepdim=True)
-        inside = (weights > -1e-4).all(1) & (row > 0)
-        # Beyond the first layer there are an ear's outside and the shoulders.
-        best = torch.where(inside, row, torch.inf).argmin()
-        found_corners.append(triangles[best])
-        found_weights.append(weights[best])
-    return torch.stack(found_corners), torch.stack(found_weights)
+    """Return the triangle's corners and weights where rays first meet a surface.
+
+    A ray passes through a triangle when its volumes with the three edges have one sign; their
+    shares are the weights.
+    """
+    corners = points[triangles] - origin
+    edges = torch.linalg.cross(corners.roll(-1, dims=1), corners.roll(-2, dims=1))
+    volumes = torch.einsum("rc,tec->rte", ways, edges)
+    total = volumes.sum(2)
+    weights = volumes / torch.where(total.abs() < 1e-6, 1e-6, total)[..., None]
+    # Along a ray the plane through the corners is this far away.
+    reach = (corners[:, 0] * edges[:, 0]).sum(1) / torch.where(total.abs() < 1e-6, 1e-6, total)
+    met = (weights > -1e-4).all(2) & (reach > 0)
+    # Beyond the first layer there are an ear's outside and the shoulders.
+    first = torch.where(met, reach, torch.inf).argmin(1)
+    return triangles[first], weights[torch.arange(len(ways)), first]
 
 
 def _of_style(style: Tensor, table: dict[str, tuple[float, float]], share: Tensor) -> Tensor:
