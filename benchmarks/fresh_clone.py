@@ -8,7 +8,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -16,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from facelab.engine.provenance import machine
 
 ROOT = Path(__file__).parents[1]
 STEP = re.compile(r"^(?P<step>[a-z]+): done in (?P<seconds>\d+) s$", re.MULTILINE)
@@ -47,18 +48,6 @@ def measure(command: str, clone: Path, environment: dict[str, str]) -> list[dict
         for found in STEP.finditer(run.stdout)
     ]
     return [*steps, {"command": command, "step": "in all", "seconds": round(whole, 1)}]
-
-
-def machine() -> str:
-    """Processor, cores, memory and Python, in one line."""
-    model = platform.processor() or platform.machine()
-    facts = Path("/proc/cpuinfo")
-    if facts.is_file():
-        found = re.search(r"^model name\s*: (.+)$", facts.read_text(), re.MULTILINE)
-        model = found[1] if found else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    python = platform.python_version()
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GB of memory, Python {python}"
 
 
 def main() -> None:

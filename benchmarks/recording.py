@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from fresh_clone import machine
+
+from facelab.engine.provenance import machine
 
 
 def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], **more) -> None:

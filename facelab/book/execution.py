@@ -28,6 +28,7 @@ from facelab.book.manifest import Chapter, Manifest
 from facelab.book.plans import Plan
 from facelab.book.progress import Progress
 from facelab.book.report import ChapterReport, RunReport
+from facelab.engine import provenance
 from facelab.errors import BookError
 
 TICK_S = 0.2
@@ -171,7 +172,7 @@ class Shelf:
         self.folder = folder
         self.known = {slug: entry for slug, entry in known.items() if slug in slugs}
         self.outcomes: dict[str, ChapterReport] = {}
-        self.commit = report.commit(manifest.root)
+        self.commit = provenance.commit(manifest.root)
         for left in folder.glob(".*.part"):  # by a run that was killed; nobody else is here
             left.unlink()
 
@@ -195,7 +196,7 @@ class Shelf:
             key=job.plan.key,
             parameters=dict(job.plan.parameters),
             commit=self.commit,
-            assets=report.asset_sums(job.plan.chapter.assets),
+            assets=provenance.asset_sums(job.plan.chapter.assets),
         )
         good = self.folder / f"{entry.slug}.ipynb"
         failed = self.folder / f"{entry.slug}.failed.ipynb"

@@ -11,7 +11,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 import facelab
-from facelab.book import report
+from facelab.engine import provenance
 
 LOCK_FILE = "requirements.lock"
 INJECTED = "injected-parameters"
@@ -30,7 +30,7 @@ def run_key(notebook: NotebookNode, parameters: Mapping[str, Any], profile: str,
         "profile": profile,
         "facelab": package_sum(),
         "lock": _content(str(root / LOCK_FILE)),
-        "versions": report.versions(),
+        "versions": provenance.versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -22,6 +22,7 @@ from facelab.book import report
 from facelab.book.plans import Plan
 from facelab.book.processes import kill_with_all_below
 from facelab.book.report import CellTime, ChapterReport, Failure
+from facelab.engine import provenance
 
 WORKER = "facelab.book.worker"
 GRACE_S = 12.0  # from a stop to killing the worker, which gives up by itself before
@@ -160,7 +161,7 @@ class Job:
             peak_memory_mb=end.get("peak_memory_mb", 0.0),
             gpu_peak_memory_mb=end.get("gpu_peak_memory_mb", 0.0),
             device=end.get("device", ""),
-            versions=report.versions() | end.get("versions", {}),
+            versions=provenance.versions() | end.get("versions", {}),
             records=self._written(),
             failure=failure,
         )

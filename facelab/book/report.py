@@ -7,19 +7,15 @@ runs/PROFILE/report.json always describes the notebooks that lie beside it.
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from facelab.book import pairing
 
 FILE = "report.json"
-DISTRIBUTIONS = ("torch", "torchvision", "facenet-pytorch", "numpy", "facelab")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 OK = "ok"
@@ -180,43 +176,3 @@ def summary(run: RunReport) -> str:
     if run.exit_code == 130:
         lines.append("interrupted; the same command continues with what is left")
     return "\n".join(lines)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of what a chapter's numbers depend on."""
-    found = {"python": sys.version.split()[0]}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def commit(root: Path) -> dict[str, Any]:
-    """Return the commit of the clone at `root` and whether files differ from it; empty without git.
-
-    Files that git doesn't know don't count.
-    """
-    try:
-        sha = _git(root, "rev-parse", "HEAD").strip()
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no").strip())
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {"sha": sha, "dirty": dirty}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    return done.stdout
-
-
-def asset_sums(names: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of each named asset, from the table of assets."""
-    names = tuple(names)
-    if not names:
-        return {}
-    from facelab.assets import ASSETS
-
-    return {name: ASSETS[name].sha256 for name in names}

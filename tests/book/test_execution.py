@@ -13,6 +13,7 @@ import pytest
 
 from facelab.book import execution, job, manifest, pairing, report
 from facelab.book.report import ChapterReport, RunReport
+from facelab.engine import provenance
 from facelab.errors import BookError
 
 HEAD = """\
@@ -165,7 +166,7 @@ def test_the_report_of_a_good_chapter(ran):
     ]
     assert 20 < entry.peak_memory_mb < 1000
     assert 0 < entry.minutes < 1
-    assert set(entry.versions) == {"python", *report.DISTRIBUTIONS}
+    assert set(entry.versions) == {"python", *provenance.DISTRIBUTIONS}
     assert entry.device.startswith("cpu (")
     assert entry.records == ("01_good/sums.json",)
     assert entry.commit == {}  # the tiny book is no clone

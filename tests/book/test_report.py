@@ -1,5 +1,4 @@
 import json
-import subprocess
 
 import pytest
 
@@ -54,21 +53,3 @@ def test_summary(tmp_path):
         "index  unchanged       15.0 s      54 MB",
         "01_a   failed          30.0 s     812 MB",
     ]
-
-
-def test_the_commit_and_whether_files_differ_from_it(tmp_path):
-    assert report.commit(tmp_path) == {}
-    (tmp_path / "a.txt").write_text("one")
-    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
-    clean = report.commit(tmp_path)
-    assert (len(clean["sha"]), clean["dirty"]) == (40, False)
-    (tmp_path / "a.txt").write_text("two")
-    assert report.commit(tmp_path) == clean | {"dirty": True}
-
-
-def test_sums_of_assets_come_from_the_table():
-    assert report.asset_sums([]) == {}
-    sums = report.asset_sums(["mtcnn"])
-    assert len(sums["mtcnn"]) == 64
