@@ -1,10 +1,11 @@
 """`facelab render`: labelled faces as PNG files and a table."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
+
+from facelab.progress import progress_bar
 
 
 @click.command()
@@ -44,21 +45,11 @@ def render(
     same options give the same faces. What an interrupted run has drawn is kept when it is called
     again.
     """
-    from tqdm import tqdm
-
     from facelab.data.anny_faces import AnnyFaces
     from facelab.data.export import LABELS, export
 
     dataset = AnnyFaces(size, identities, views, seed=seed, split=split, framing=framing)
-    on_terminal = sys.stderr.isatty()
-    with tqdm(
-        desc="faces",
-        total=len(dataset),
-        unit="picture",
-        leave=False,
-        mininterval=0.1 if on_terminal else 10,
-        delay=0 if on_terminal else 10,
-    ) as bar:
+    with progress_bar("faces", len(dataset), "picture") as bar:
         drawn, kept = export(dataset, output, lambda done: bar.update(done - bar.n))
     if as_json:
         click.echo(

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from facelab import errors
 from facelab.errors import ParameterError, UserError
+from facelab.progress import progress_bar
 
 if TYPE_CHECKING:
     from facelab.recognition.embedder import Embedder
@@ -76,19 +76,9 @@ def embed_with_progress(
 
     Raises the first picture's error when no picture gives a face.
     """
-    from tqdm import tqdm
-
     from facelab.recognition.gallery import embed_files
 
-    on_terminal = sys.stderr.isatty()
-    with tqdm(
-        desc="faces",
-        total=len(paths),
-        unit="picture",
-        leave=False,
-        mininterval=0.1 if on_terminal else 10,
-        delay=0 if on_terminal else 10,
-    ) as bar:
+    with progress_bar("faces", len(paths), "picture") as bar:
 
         def progress(done: int, failed: int) -> None:
             if failed:
