@@ -247,6 +247,28 @@ def moving_points(
     return figures
 
 
+def vector_fields(
+    places: Float[Tensor, "points 2"],
+    arrows: dict[str, Float[Tensor, "points 2"]],
+    paths: dict[str, Float[Tensor, "moments 2"]],
+    *,
+    axes_names: tuple[str, str],
+) -> "Figure":
+    """Draw a panel per name: arrows of one length at the places, and the path, from a dot on."""
+    reach = float(places.abs().max())
+    figure = new_figure(2.5 * len(arrows), 2.8)
+    panels = figure.subplots(1, len(arrows), squeeze=False)[0]
+    for axes, (name, field) in zip(panels, arrows.items(), strict=True):
+        ways = field / field.norm(dim=1, keepdim=True).clamp_min(1e-9)
+        axes.quiver(*places.T.tolist(), *ways.T.tolist(), color="grey", angles="xy", width=0.006)
+        x, y = paths[name].detach().cpu().T.tolist()
+        axes.plot(x, y, color=COLOURS[0], linewidth=1.2)
+        axes.plot(x[:1], y[:1], "o", color=COLOURS[5], markersize=5)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=name)
+        axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
+    return figure
+
+
 def _draw_image(axes: "Axes", image: Picture) -> None:
     axes.imshow(pictures.to_uint8(image)[0].numpy(), interpolation="nearest")
     axes.set_axis_off()

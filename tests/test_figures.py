@@ -108,3 +108,19 @@ def test_curves_have_their_points_and_references():
     assert axes.lines[0].get_xydata().tolist() == [[0, 3], [1, 4]]
     assert axes.lines[1].get_ydata()[0] == 2
     assert [text.get_text() for text in axes.get_legend().texts] == ["line", "limit"]
+
+
+def test_vector_fields_point_where_the_arrows_do_and_show_the_path():
+    places = torch.tensor([[-1.0, 0.0], [1.0, 2.0]])
+    arrows = {"one": torch.tensor([[3.0, 0.0], [0.0, -0.5]]), "other": torch.zeros(2, 2)}
+    path = torch.tensor([[1.0, 1.0], [0.5, 0.0], [0.0, 0.0]])
+    figure = figures.vector_fields(
+        places, arrows, dict.fromkeys(arrows, path), axes_names=("theta", "psi")
+    )
+    one, other = figure.axes
+    assert (one.get_title(), other.get_title()) == ("one", "other")
+    (field,) = one.collections
+    assert list(zip(field.U.tolist(), field.V.tolist(), strict=True)) == [(1, 0), (0, -1)]
+    assert one.lines[0].get_xydata().tolist() == path.tolist()
+    assert one.lines[1].get_xydata().tolist() == [[1.0, 1.0]]
+    assert one.get_xlim() == (-2.0, 2.0)
