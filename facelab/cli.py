@@ -20,6 +20,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 ELSEWHERE = {
     "book": ("facelab.book.commands", "book"),
     "render": ("facelab.data.commands", "render"),
+    "train": ("facelab.engine.commands", "train"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),
     "verify": ("facelab.identity", "verify"),

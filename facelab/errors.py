@@ -34,6 +34,10 @@ class CheckpointError(UserError):
     """A file of weights is damaged, unsafe to read, or belongs to another network."""
 
 
+class TrainingError(UserError):
+    """A training can't start as it was asked for, or can't go on; the message has the last step."""
+
+
 class DatasetError(UserError):
     """A dataset's file or folder is damaged, or isn't the one that was asked for."""
 

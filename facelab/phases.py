@@ -95,6 +95,9 @@ class Method(ABC):
     `id` names the method in checkpoints and records, `config` is a frozen dataclass of JSON values.
     All that a run changes is in `networks`: numbers without a gradient are buffers there. Of those
     in `averaged` the loop keeps an exponential moving average with `ema_decay`.
+
+    `embedders` are the ids of the embedders that a loss sees: none of them may score what comes
+    out. `assets` names the assets that training reads. A run's record has both.
     """
 
     id: str
@@ -102,6 +105,8 @@ class Method(ABC):
     networks: Mapping[str, nn.Module]
     averaged: tuple[str, ...] = ()
     ema_decay: float = 0.999
+    embedders: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:

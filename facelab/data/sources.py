@@ -1,0 +1,49 @@
+"""A dataset from one word, as the command line takes it."""
+
+import re
+from pathlib import Path
+
+from facelab.data.base import FaceDataset
+from facelab.errors import ParameterError
+
+ANNY = re.compile(r"anny-faces(?::(?P<size>\d+)x(?P<people>\d+)x(?P<views>\d+))?")
+SAMPLES = re.compile(r"samples(?::(?P<count>\d+))?")
+FORMS = (
+    "anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures "
+    "(PATH, or PATH@SIZE)"
+)
+
+
+def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "cpu") -> FaceDataset:
+    """Return the dataset that a word names.
+
+    "anny-faces:64x1000x8" draws 1,000 people of the train split with 8 views each at 64 pixels,
+    "samples:50000" faces of the pre-trained generator; both may leave out what stands after the
+    colon. Else it is a packed file or a folder; "PATH@128" scales a folder's pictures to 128
+    pixels. `size` holds where the word has none. Raises `ParameterError` for a word that is none of
+    these, and what the dataset raises.
+    """
+    if found := ANNY.fullmatch(source):
+        from facelab.data.anny_faces import AnnyFaces
+
+        numbers = [found[name] for name in ("size", "people", "views")]
+        side, people, views = map(int, numbers) if numbers[0] else (size, 1000, 8)
+        return AnnyFaces(side, people, views, seed=seed, split="train", device=device)
+    if found := SAMPLES.fullmatch(source):
+        from facelab.data.samples import Samples
+
+        return Samples(int(found["count"] or 50_000), seed=seed, split="train", device=device)
+    path, _, side = source.partition("@") if re.search(r"@\d+$", source) else (source, "", "")
+    return _stored(Path(path), int(side or size), source)
+
+
+def _stored(path: Path, size: int, source: str) -> FaceDataset:
+    if path.is_dir():
+        from facelab.data.folder import Folder
+
+        return Folder(path, size)
+    if path.is_file():
+        from facelab.data.packed import Packed
+
+        return Packed(path)
+    raise ParameterError(f"{source!r} names no data that there is; give {FORMS}")

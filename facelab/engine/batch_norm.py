@@ -1,0 +1,85 @@
+"""Batch normalisation whose statistics are those of the whole batch, whichever process has it.
+
+torch's SyncBatchNorm runs on GPUs alone and can't be differentiated twice. This one is written in
+operations that can, over torch.distributed's differentiable sum, so that a network with batch
+normalisation trains on two processes as it does on one with the whole batch, on gloo as on NCCL,
+and under R1. It is put in place only where a run has several processes.
+
+Source: Ioffe & Szegedy 2015, Batch Normalization, algorithm 1; statistics are computed in float32.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+KINDS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+class WholeBatchNorm(nn.Module):
+    """Takes the place of a batch normalisation: the same parameters, buffers and names."""
+
+    def __init__(self, replaced: nn.BatchNorm1d | nn.BatchNorm2d):
+        super().__init__()
+        self.eps, self.momentum = replaced.eps, replaced.momentum
+        self.weight, self.bias = replaced.weight, replaced.bias
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(replaced, name))
+        self.train(replaced.training)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise (batch, channels, ...) by the mean and variance of all processes' rows."""
+        if not self.training and self.running_mean is not None:
+            return F.batch_norm(
+                values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        mean, variance, count = _statistics(values.float(), self.training)
+        self._track(mean.detach(), variance.detach(), count)
+        shape = (1, -1, *[1] * (values.ndim - 2))
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        return (values.float() * scale.view(shape) + shift.view(shape)).to(values.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.running_mean is None or not self.training:
+            return
+        self.num_batches_tracked += 1
+        share = self.momentum
+        if share is None:
+            share = 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)
+
+
+def _statistics(values: Tensor, training: bool) -> tuple[Tensor, Tensor, int]:
+    """Return mean and biased variance of each channel, and of how many numbers.
+
+    Over all processes in training; outside it a process may be the only one that runs the network.
+    """
+    axes = [axis for axis in range(values.ndim) if axis != 1]
+    together = training and torch.distributed.is_initialized()
+    world = torch.distributed.get_world_size() if together else 1
+    count = world * values.numel() // values.shape[1]
+    mean = _sum(values.sum(axes), world) / count
+    shape = (1, -1, *[1] * (values.ndim - 2))
+    # The mean first: a difference of two large sums would lose the variance's digits.
+    variance = _sum((values - mean.view(shape)).square().sum(axes), world) / count
+    return mean, variance, count
+
+
+def _sum(values: Tensor, world: int) -> Tensor:
+    if world == 1:
+        return values
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(values)
+
+
+def span_processes(network: nn.Module) -> None:
+    """Replace every batch normalisation within a network, in place."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, KINDS):
+                setattr(module, name, WholeBatchNorm(child))

@@ -1,0 +1,87 @@
+"""`facelab train`: a method by name, on data by name, into a folder."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facelab.engine.methods import METHODS, PRESETS
+
+INTERRUPTED = 130  # what a shell gives for Ctrl-C
+
+
+@click.command(epilog=f"METHOD is one of: {', '.join(METHODS)}.")
+@click.argument("method", metavar="METHOD")
+@click.option("--preset", type=click.Choice(PRESETS), default="tiny", show_default=True)
+@click.option(
+    "--data",
+    default="anny-faces",
+    show_default=True,
+    help="anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures.",
+)
+@click.option("--steps", type=int, help="Stop after so many steps.")
+@click.option("--minutes", type=float, help="Stop after so many minutes, earlier parts included.")
+@click.option("--batch", type=int, help="Faces a step, over all processes.  [the preset's]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUNDIR")
+@click.option("--resume", is_flag=True, help="Go on from RUNDIR's last checkpoint, if it has one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--processes", type=int, default=1, show_default=True, help="One a GPU, here.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--channels-last", is_flag=True, help="Quicker for most convolutions.")
+@click.option("--accumulate", type=int, default=1, help="Compute a batch in parts.")
+@click.option(
+    "--workers", type=int, default=1, show_default=True, help="Threads that make batches."
+)
+@click.option("--log-every", type=int, default=20, show_default=True, help="In steps.")
+@click.option("--preview-every", type=int, default=0, help="In steps; 0: none.")
+@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True)
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard's events to RUNDIR.")
+def train(
+    method: str, preset: str, data: str, output: Path, resume: bool, tensorboard: bool, **given: Any
+) -> None:
+    """Train METHOD and leave checkpoints, log, previews and record in RUNDIR.
+
+    A run that was interrupted or killed goes on with the same command and --resume, from its last
+    checkpoint, as if nothing had happened.
+
+    Several machines: the same command on each through torchrun, for example
+
+    \b
+      torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 \\
+          --master-addr FIRST --master-port 29500 -m facelab train METHOD ... -o RUNDIR
+
+    with --node-rank 1 on the second; RUNDIR must be on a disk that they share.
+    """
+    from facelab.data.sources import open_dataset
+    from facelab.engine import loop, methods
+    from facelab.engine.settings import Settings
+    from facelab.engine.watchers import TensorBoard
+
+    chosen = methods.build(method, preset, given["seed"])
+    batch = given.pop("batch") or getattr(chosen.config, "batch_size", 64)
+    settings = Settings(batch=batch, **given)
+    dataset = open_dataset(data, size=getattr(chosen.config, "size", 64), seed=settings.seed)
+    watchers = [TensorBoard(output / "tensorboard")] if tensorboard else []
+    result = loop.train(
+        chosen, dataset, settings, output, resume=resume, watchers=watchers, preset=preset
+    )
+    if result.rank == 0:
+        _tell(result, output, resume)
+    if result.outcome == "interrupted":
+        sys.exit(INTERRUPTED)
+
+
+def _tell(result: Any, output: Path, resumed: bool) -> None:
+    """Say in a line how a run ended and what comes next."""
+    if result.outcome == "interrupted":
+        how = "the same command" if resumed else "the same command with --resume"
+        click.echo(f"interrupted after {result.step:,} steps; {how} goes on", err=True)
+        return
+    losses = result.history[-1].losses if result.history else {}
+    said = ", ".join(f"{name} {value:.3g}" for name, value in {**losses, **result.metrics}.items())
+    click.echo(
+        f"{result.outcome} after {result.step:,} steps, {result.minutes:.1f} minutes; {said}; "
+        f"record: {output / 'record.json'}"
+    )
