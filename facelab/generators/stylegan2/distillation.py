@@ -1,0 +1,196 @@
+"""A generator copied into StyleGAN2's layout: the same latents, the same faces, and a W space.
+
+The book's pre-trained generator, a DCGAN, has no W. A StyleGAN2 that learns to draw the same face
+for the same latent has one, and a CPU can train it: the target of every pixel is known, so no game
+is needed, though one may be added for sharpness. This is the book's own recipe, no paper's:
+
+- The teacher is frozen. Its latents are brought to length sqrt(latents), as the student's mapping
+  network does to its own: z and 2 z are one face to the student, and so they are to its teacher.
+- The loss is the mean absolute difference of the two images; with `adversarial`, also -log D of
+  the student's image, D being StyleGAN2's discriminator, whose real images are the teacher's.
+- The student's noise is the stored one, for the teacher has none.
+
+What comes out is a copy of DCGAN's faces: no better than the teacher, and smoother.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from facelab.generators import adversarial, dcgan, presets
+from facelab.generators.generator import Generator
+from facelab.generators.stylegan2 import config as sizes
+from facelab.generators.stylegan2 import training
+from facelab.generators.stylegan2.networks import Discriminator, StyleGAN2, pixel_norm
+from facelab.phases import Method, Phase, Step, Terms
+from facelab.types import Batch, Image
+
+METHOD = "stylegan2-distilled"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The student's settings, the weight of the pixels' error, and that of the game, if any.
+
+    Raises `ParameterError` on a weight below 0.
+    """
+
+    student: sizes.Config = field(default_factory=lambda: STUDENT)
+    pixels: float = 10.0
+    adversarial: float = 0.0
+
+    def __post_init__(self):
+        if isinstance(self.student, Mapping):  # when read from JSON
+            object.__setattr__(self, "student", sizes.Config(**self.student))
+        presets.require_positive({"pixels": self.pixels})
+        presets.require_positive({"adversarial": self.adversarial}, zero=True)
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step."""
+        return self.student.batch_size
+
+
+STUDENT = sizes.Config(
+    channels=(128, 128, 128, 64, 32),
+    latents=100,
+    styles=128,
+    mapping_layers=4,
+    r1=0.1,
+    batch_size=16,
+    ema_images=5_000,
+)
+TINY = Config(
+    sizes.Config(
+        channels=(8, 8, 8, 8, 8),
+        latents=100,
+        styles=16,
+        mapping_layers=2,
+        r1_every=4,
+        batch_size=4,
+        ema_images=50,
+    ),
+    adversarial=0.1,
+)
+BOOK = Config()
+PAPER = Config(sizes.Config(latents=100), adversarial=1.0)
+PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
+
+
+class Teacher(nn.Module):
+    """A frozen generator that stays in evaluation mode whatever a training loop says."""
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.generator = generator.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Teacher":
+        """Stay in evaluation mode: batch normalisation must not follow the student's batches."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, latent: torch.Tensor) -> Image:
+        """Return the teacher's images of latents that were brought to length sqrt(latents)."""
+        return self.generator(pixel_norm(latent))
+
+
+class Distillation(Method):
+    """Trains a StyleGAN2 to draw what another generator draws, latent by latent.
+
+    The batch's images are not looked at, only counted. Raises `ParameterError` when the teacher's
+    latents or images have another size than the student's.
+    """
+
+    id = METHOD
+    averaged = ("generator",)
+
+    def __init__(self, config: Config = BOOK, teacher: Generator | None = None):
+        student = config.student
+        self.config, self.ema_decay = config, student.ema_decay
+        teacher = dcgan.pretrained() if teacher is None else teacher
+        wanted, given = (teacher.latents, teacher.size), (student.latents, student.size)
+        presets.require(
+            wanted == given,
+            f"a student of {given[0]} latents and {given[1]} pixels",
+            f"the teacher's {wanted[0]} and {wanted[1]}",
+        )
+        self.generator, self.teacher = StyleGAN2(student, id=METHOD), Teacher(teacher)
+        self.networks: dict[str, nn.Module] = {"generator": self.generator, "teacher": self.teacher}
+        if config.adversarial:
+            self.discriminator = Discriminator(student)
+            self.networks["discriminator"] = self.discriminator
+
+    @classmethod
+    def preset(cls, name: str) -> "Distillation":
+        """Return the training with the settings "tiny", "book" or "paper" (the full width)."""
+        return cls(presets.choose(PRESETS, name))
+
+    def phases(self) -> list[Phase]:
+        """Return the student's phase and, where there is a game, the discriminator's and R1."""
+        c, student = self.config, self.config.student
+        maker = training.lazy(student.learning_rate, student.path_every)
+        weights = {"pixels": c.pixels}
+        if c.adversarial:
+            weights["adversarial"] = c.adversarial
+        phases = [Phase("generator", ("generator",), self.generator_terms, maker, weights=weights)]
+        if not c.adversarial:
+            return phases
+        critic = training.lazy(student.learning_rate, student.r1_every)
+        r1 = Phase(
+            "r1",
+            ("discriminator",),
+            self.r1_terms,
+            critic,
+            weights={"penalty": student.r1 / 2 * student.r1_every},
+            every=student.r1_every,
+            shares="discriminator",
+        )
+        second = Phase("discriminator", ("discriminator",), self.discriminator_terms, critic)
+        return [*phases, second, r1]
+
+    def generator_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return the mean |student - teacher| of each image and, in a game, -log D(student)."""
+        z = step.draw(self.generator.sample_latent, len(batch), batch.images)
+        images = self.generator(z)
+        terms = {"pixels": adversarial.reconstruction_error(self.teacher(z), images)}
+        if self.config.adversarial:
+            fake = self.discriminator(images)
+            terms["adversarial"] = adversarial.non_saturating_generator(fake)
+        return terms
+
+    def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return -log D(teacher) - log(1 - D(student)), each of its own latents."""
+        real = step.draw(self.generator.sample_latent, len(batch), batch.images)
+        z = step.draw(self.generator.sample_latent, len(batch), batch.images)
+        with torch.no_grad():
+            fakes = self.generator(z)
+        real, fake = self.discriminator(self.teacher(real)), self.discriminator(fakes)
+        return {"adversarial": adversarial.non_saturating_discriminator(real, fake)}
+
+    def r1_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return |dD(x)/dx|^2 at the teacher's images."""
+        z = step.draw(self.generator.sample_latent, len(batch), batch.images)
+        images = self.teacher(z).requires_grad_()
+        return {"penalty": adversarial.r1_penalty(self.discriminator(images), images)}
+
+    def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
+        """Return eight faces of the teacher, and below them the student's of the same latents."""
+        where = next(networks["generator"].parameters()).device
+        z = self.generator.sample_latent(8, torch.Generator().manual_seed(0)).to(where)
+        with torch.no_grad():
+            return torch.cat([networks["teacher"](z), networks["generator"](z)]).cpu()
+
+
+def book(device: str = "cpu") -> StyleGAN2:
+    """Return the shipped copy of the pre-trained DCGAN. Raises `AssetError` while none is shipped.
+
+    Its files are those of StyleGAN2: `training.save` and `training.load`.
+    """
+
+    def read(path: str | os.PathLike) -> StyleGAN2:
+        return training.load(path, device)
+
+    return presets.book(METHOD, read, "facelab train stylegan2-distilled")
