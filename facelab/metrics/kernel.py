@@ -63,7 +63,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """Measure how far apart two sets of features (pictures, features) are.
 
-    `random` draws the subsets, without repeats within one; they are no larger than the smaller set.
+    `random` draws the subsets, without repeats within one; they are no larger than half of the
+    smaller set, since subsets that are alike would hide the spread.
     There is no interval unless each set has four pictures a group or more. Raises `ParameterError`
     when a set has fewer than two pictures, values that are not finite, or another number of
     features, or when the subsets can't be drawn.
@@ -75,7 +76,7 @@ def kernel_distance(
         raise ParameterError(
             f"{subsets} subsets of {subset_size} pictures have no spread; give two or more of each"
         )
-    size = min(subset_size, len(x), len(y))
+    size = min(subset_size, max(2, min(len(x), len(y)) // 2))
     drawn = [_of_subset(x, y, size, random) for _ in range(subsets)]
     value, interval = _whole(x, y, groups)
     return KernelDistance(

@@ -57,6 +57,9 @@ def test_it_equals_scipys_matrix_root(random):
     found = frechet_distance(x, y, extractor="dlib")
     assert found.value == pytest.approx(expected, rel=1e-9)
     assert (found.counts, found.features, found.full_rank) == ((300, 200), 12, True)
+    few = frechet_distance(x, y[:13], extractor="dlib")
+    assert few.full_rank
+    assert not frechet_distance(x, y[:12], extractor="dlib").full_rank
 
 
 def test_equal_sets_have_no_distance(random):
@@ -70,7 +73,7 @@ def test_it_stays_exact_where_covariances_are_singular(random, count):
     x = randn(random, count, 10)
     x = torch.cat([x, x, torch.zeros(count, 4)], dim=1)
     assert frechet_distance(x, x, extractor="dlib").value < 1e-9
-    assert not frechet_distance(x, x, extractor="dlib").full_rank or count > 24
+    assert frechet_distance(x, x, extractor="dlib").full_rank == (count > 24)
     shifted = frechet_distance(x, x + 2, extractor="dlib").value
     assert shifted == pytest.approx(24 * 4, rel=1e-9)
 
