@@ -3,14 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from torch import nn
 
 from facelab.errors import ParameterError
 
-Precision = Literal["fp32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
+PRECISIONS, DEVICES = ("fp32", "bf16"), ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ class Settings:
     batch: int = 64
     accumulate: int = 1
     seed: int = 0
-    device: Device = "auto"
+    device: str = "auto"
     processes: int = 1
-    precision: Precision = "fp32"
+    precision: str = "fp32"
     channels_last: bool = False
     workers: int = 1
     prefetch: int = 2
@@ -66,12 +64,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} is {value}; give a number above 0")
-        for name, choices in (("precision", Precision), ("device", Device)):
-            if getattr(self, name) not in get_args(choices):
-                known = ", ".join(get_args(choices))
-                raise ParameterError(
-                    f"there is no {name} {getattr(self, name)!r}; choose from: {known}"
-                )
+        for name, choices in (("precision", PRECISIONS), ("device", DEVICES)):
+            value, known = getattr(self, name), ", ".join(choices)
+            if value not in choices:
+                raise ParameterError(f"there is no {name} {value!r}; choose from: {known}")
 
 
 def _require(name: str, value: int, least: int) -> None:

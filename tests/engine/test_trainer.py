@@ -1,4 +1,4 @@
-"""A step of training against the loop that one would write by hand, and what each phase may move."""
+"""A step of training against the loop that one would write by hand; what a phase may move."""
 
 import copy
 import dataclasses
