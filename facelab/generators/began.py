@@ -22,7 +22,7 @@ convolution of a layer halves the side and adds n channels. At 128 pixels with n
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from facelab.generators import adversarial, presets
 from facelab.generators.generator import Generator, sample_prior
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
-from facelab.recognition import checkpoint
 from facelab.types import Batch, Image, Latent
 
 METHOD = "began"
@@ -49,8 +48,8 @@ class Config:
     `size` is the image's side in pixels, 16 to 256; `width` is the paper's n and `code` its N_h and
     N_z. `gamma` is the diversity ratio, `k_rate` lambda_k; `reading` says which rule moves k (see
     `adversarial.next_k`). With `skips` a decoder sees its first features again at every scale
-    (section 3.5.1). The learning rate halves at the `halve_at` steps. Raises `ParameterError` on
-    what can't be used.
+    (section 3.5.1). The learning rate halves at the `halve_at` steps. The paper's batches have 16
+    images. Raises `ParameterError` on what can't be used.
     """
 
     size: int = 64
@@ -63,14 +62,13 @@ class Config:
     learning_rate: float = 1e-4
     beta1: float = 0.5
     halve_at: tuple[int, ...] = ()
-    batch_size: int = 16
     ema_decay: float = 0.999
 
     def __post_init__(self):
         known = self.size in (16, 32, 64, 128, 256)
         presets.require(known, f"size = {self.size!r}", "16, 32, 64, 128 or 256")
         presets.require_whole({"width": self.width}, most=512)
-        presets.require_whole({"code": self.code, "batch_size": self.batch_size})
+        presets.require_whole({"code": self.code})
         presets.require_share({"gamma": self.gamma, "k_rate": self.k_rate, "beta1": self.beta1})
         presets.require_share({"ema_decay": self.ema_decay})
         presets.require_positive({"learning_rate": self.learning_rate})
@@ -83,7 +81,7 @@ class Config:
         return (self.size // START).bit_length()
 
 
-TINY = Config(size=16, width=4, code=8, k_rate=0.01, batch_size=8, ema_decay=0.9)
+TINY = Config(size=16, width=4, code=8, k_rate=0.01, ema_decay=0.9)
 BOOK = Config(width=32)
 PAPER = Config(size=128, width=128, halve_at=(100_000, 200_000, 300_000))
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
@@ -293,18 +291,8 @@ class Game(Method):
 # --- use -----------------------------------------------------------------------------------------
 
 
-def save(path: str | os.PathLike, generator: BEGAN, config: Config, trained_on: str) -> str:
-    """Write a generator as float16 safetensors, beside and renamed; return the file's SHA-256.
-
-    The header has the configuration and what the generator was trained on. Raises `AssetError` when
-    the file can't be written.
-    """
-    facts = {"config": asdict(config), "trained_on": trained_on, "id": generator.id}
-    return checkpoint.save(path, METHOD, generator, half=True, **facts)
-
-
 def load(path: str | os.PathLike, device: str = "cpu") -> BEGAN:
-    """Return a generator that `save` wrote, frozen, in evaluation mode, on `device`.
+    """Return a generator that `engine.export` wrote, frozen, in evaluation mode, on `device`.
 
     Raises `CheckpointError` when the file is missing, damaged, or of another method or
     configuration than its header says. Runs no code of the file.

@@ -22,7 +22,7 @@ import functools
 import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -32,7 +32,6 @@ from facelab.errors import CheckpointError
 from facelab.generators import adversarial, presets
 from facelab.generators.generator import Generator, sample_prior
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
-from facelab.recognition import checkpoint
 from facelab.types import Batch, Image, Latent
 
 METHOD = "dcgan"
@@ -45,7 +44,7 @@ class Config:
 
     `prior` is "normal", N(0, 1), as in common code, or "uniform" on [-1, 1], as in the paper and
     in Li & Luo (2017). `width` is the number of channels at 32 x 32 pixels; it doubles at each half
-    of the side. `batch_size` is in images a step. Raises `ParameterError` on what can't be used.
+    of the side. The paper's batches have 128 images. Raises `ParameterError` on what can't be used.
     """
 
     latents: int = 200
@@ -53,11 +52,10 @@ class Config:
     prior: str = "uniform"
     learning_rate: float = 2e-4
     beta1: float = 0.5
-    batch_size: int = 64
     ema_decay: float = 0.999
 
     def __post_init__(self):
-        presets.require_whole({"latents": self.latents, "batch_size": self.batch_size})
+        presets.require_whole({"latents": self.latents})
         presets.require_whole({"width": self.width}, most=512)
         known = f"one of {', '.join(PRIORS)}"
         presets.require(self.prior in PRIORS, f"prior {self.prior!r}", known)
@@ -65,9 +63,9 @@ class Config:
         presets.require_share({"beta1": self.beta1, "ema_decay": self.ema_decay})
 
 
-TINY = Config(latents=8, width=4, batch_size=8, ema_decay=0.9)
+TINY = Config(latents=8, width=4, ema_decay=0.9)
 BOOK = Config()  # the prior of Li & Luo; generator 4.4 million parameters
-PAPER = Config(latents=100, width=128, batch_size=128)
+PAPER = Config(latents=100, width=128)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
 
@@ -241,18 +239,8 @@ def load_generator(weights: dict, id: str) -> DCGAN:
     return network.eval().requires_grad_(False)
 
 
-def save(path: str | os.PathLike, generator: DCGAN, config: Config, trained_on: str) -> str:
-    """Write a generator as float16 safetensors, beside and renamed; return the file's SHA-256.
-
-    The header has the configuration and what the generator was trained on. Raises `AssetError` when
-    the file can't be written.
-    """
-    facts = {"config": asdict(config), "trained_on": trained_on, "id": generator.id}
-    return checkpoint.save(path, METHOD, generator, half=True, **facts)
-
-
 def load(path: str | os.PathLike, device: str = "cpu") -> DCGAN:
-    """Return a generator that `save` wrote, frozen, in evaluation mode, on `device`.
+    """Return a generator that `engine.export` wrote, frozen, in evaluation mode, on `device`.
 
     Raises `CheckpointError` when the file is missing, damaged, or of another method or
     configuration than its header says. Runs no code of the file.

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from facelab.assets import networks
 from facelab.errors import AssetError, ParameterError
 from facelab.generators.generator import Generator
-from facelab.recognition import checkpoint
 
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=Generator)
@@ -62,12 +62,12 @@ def load(
     build: Callable[[dict[str, Any]], Network],
     device: str = "cpu",
 ) -> Network:
-    """Return a generator that the method's `save` wrote, frozen, in evaluation mode, on `device`.
+    """Return a generator that `engine.export` wrote, frozen, in evaluation mode, on `device`.
 
     Raises `CheckpointError` when the file is missing, damaged, or of another method or
     configuration than its header says. Runs no code of the file.
     """
-    network, header = checkpoint.load(path, method, build, f"facelab.generators' save of {method}")
+    network, header = networks.load(path, method, build, "facelab.engine.export.export_weights")
     network.id = str(header.get("id", method))
     return network.to(device, memory_format=torch.channels_last)
 

@@ -14,8 +14,9 @@ class Config:
 
     `r1` is gamma; R1 runs every `r1_every` steps and path length, weighted `path_weight`, every
     `path_every` on a `path_shrink`-th of the batch. A share of `mixing` of the images is drawn from
-    two w. Standard deviations are taken over groups of `group` images. The averaged generator
-    forgets half within `ema_images` images. Raises `ParameterError` on what can't be used.
+    two w. Standard deviations are taken over groups of `group` images. The paper's batches have 32
+    images, and its average forgets half within 10,000 of them. Raises `ParameterError` on what
+    can't be used.
     """
 
     channels: tuple[int, ...] = (512, 512, 512, 512, 512)
@@ -31,19 +32,18 @@ class Config:
     path_shrink: int = 2
     mixing: float = 0.9
     group: int = 4
-    batch_size: int = 32
-    ema_images: int = 10_000
+    ema_decay: float = 0.5 ** (32 / 10_000)
 
     def __post_init__(self):
         object.__setattr__(self, "channels", tuple(self.channels))  # a list, when read from JSON
         some = 2 <= len(self.channels) <= 9
         presets.require(some, f"{len(self.channels)} scales", "channels for 2 to 9: 8 to 1024 px")
         presets.require_whole({f"channels[{i}]": n for i, n in enumerate(self.channels)})
-        presets.require_whole({n: getattr(self, n) for n in ("latents", "styles", "batch_size")})
+        presets.require_whole({n: getattr(self, n) for n in ("latents", "styles")})
         presets.require_whole({"mapping_layers": self.mapping_layers}, most=16)
-        counts = ("r1_every", "path_every", "path_shrink", "group", "ema_images")
+        counts = ("r1_every", "path_every", "path_shrink", "group")
         presets.require_whole({n: getattr(self, n) for n in counts}, most=10_000_000)
-        presets.require_share({"mixing": self.mixing})
+        presets.require_share({"mixing": self.mixing, "ema_decay": self.ema_decay})
         rates = {"mapping_rate": self.mapping_rate, "learning_rate": self.learning_rate}
         presets.require_positive(rates)
         presets.require_positive({"r1": self.r1, "path_weight": self.path_weight}, zero=True)
@@ -57,11 +57,6 @@ class Config:
     def layers(self) -> int:
         """How many w a W+ vector has: one a convolution, and one for the last toRGB."""
         return 2 * len(self.channels)
-
-    @property
-    def ema_decay(self) -> float:
-        """The share of the average that a step of `batch_size` images keeps."""
-        return 0.5 ** (self.batch_size / self.ema_images)
 
 
 def paper(size: int) -> Config:
@@ -83,8 +78,7 @@ TINY = Config(
     r1=1.0,
     r1_every=4,
     path_every=2,
-    batch_size=8,
-    ema_images=50,
+    ema_decay=0.9,
 )
 BOOK = Config(
     channels=(128, 128, 128, 64, 32),
@@ -92,8 +86,7 @@ BOOK = Config(
     styles=128,
     mapping_layers=4,
     r1=0.1,
-    batch_size=16,
-    ema_images=5_000,
+    ema_decay=0.998,
 )
 PRESETS = {
     "tiny": TINY,

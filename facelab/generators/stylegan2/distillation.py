@@ -28,7 +28,7 @@ from facelab.generators.stylegan2.networks import Discriminator, StyleGAN2, pixe
 from facelab.phases import Method, Phase, Step, Terms
 from facelab.types import Batch, Image
 
-METHOD = "stylegan2-distilled"
+METHOD = "stylegan2-distillation"
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,6 @@ class Config:
         presets.require_positive({"pixels": self.pixels})
         presets.require_positive({"adversarial": self.adversarial}, zero=True)
 
-    @property
-    def batch_size(self) -> int:
-        """Images a step."""
-        return self.student.batch_size
-
 
 STUDENT = sizes.Config(
     channels=(128, 128, 128, 64, 32),
@@ -60,8 +55,7 @@ STUDENT = sizes.Config(
     styles=128,
     mapping_layers=4,
     r1=0.1,
-    batch_size=16,
-    ema_images=5_000,
+    ema_decay=0.998,
 )
 TINY = Config(
     sizes.Config(
@@ -70,8 +64,7 @@ TINY = Config(
         styles=16,
         mapping_layers=2,
         r1_every=4,
-        batch_size=4,
-        ema_images=50,
+        ema_decay=0.9,
     ),
     adversarial=0.1,
 )
@@ -184,13 +177,15 @@ class Distillation(Method):
             return torch.cat([networks["teacher"](z), networks["generator"](z)]).cpu()
 
 
-def book(device: str = "cpu") -> StyleGAN2:
-    """Return the shipped copy of the pre-trained DCGAN. Raises `AssetError` while none is shipped.
+def load(path: str | os.PathLike, device: str = "cpu") -> StyleGAN2:
+    """Return a student that `engine.export` wrote, frozen, in evaluation mode, on `device`.
 
-    Its files are those of StyleGAN2: `training.save` and `training.load`.
+    Raises `CheckpointError` when the file is missing, damaged, or of another method or
+    configuration than its header says. Runs no code of the file.
     """
+    return training.read(path, METHOD, lambda header: Config(**header["config"]).student, device)
 
-    def read(path: str | os.PathLike) -> StyleGAN2:
-        return training.load(path, device)
 
-    return presets.book(METHOD, read, "facelab train stylegan2-distilled")
+def book(device: str = "cpu") -> StyleGAN2:
+    """Return the shipped copy of the pre-trained DCGAN. Raises `AssetError` while there is none."""
+    return presets.book(METHOD, lambda path: load(path, device), f"facelab train {METHOD}")

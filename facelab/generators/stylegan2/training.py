@@ -1,8 +1,8 @@
 """StyleGAN2's training: the logistic game, with R1 and path length every few steps."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from facelab.generators import adversarial, presets
 from facelab.generators.stylegan2.config import BOOK, PRESETS, Config
 from facelab.generators.stylegan2.networks import Discriminator, StyleGAN2, WPlus
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
-from facelab.recognition import checkpoint
 from facelab.types import Batch, Image
 
 METHOD = "stylegan2"
@@ -146,24 +145,25 @@ class Game(Method):
 # --- use -----------------------------------------------------------------------------------------
 
 
-def save(path: str | os.PathLike, generator: StyleGAN2, trained_on: str) -> str:
-    """Write a generator as float16 safetensors, beside and renamed; return the file's SHA-256.
-
-    The mean w is measured first. The header has the configuration and what the generator was
-    trained on. Raises `AssetError` when the file can't be written.
-    """
-    config = asdict(generator.measure_mean_w().config)
-    facts = {"config": config, "trained_on": trained_on, "id": generator.id}
-    return checkpoint.save(path, METHOD, generator, half=True, **facts)
-
-
 def load(path: str | os.PathLike, device: str = "cpu") -> StyleGAN2:
-    """Return a generator that `save` wrote, frozen, in evaluation mode, on `device`.
+    """Return a generator that `engine.export` wrote, frozen, in evaluation mode, on `device`.
 
-    Raises `CheckpointError` when the file is missing, damaged, or of another method or
-    configuration than its header says. Runs no code of the file.
+    Its mean w is measured when the file has none, as after a training. Raises `CheckpointError`
+    when the file is missing, damaged, or of another method or configuration than its header says.
+    Runs no code of the file.
     """
-    return presets.load(path, METHOD, lambda header: StyleGAN2(Config(**header["config"])), device)
+    return read(path, METHOD, lambda header: Config(**header["config"]), device)
+
+
+def read(
+    path: str | os.PathLike,
+    method: str,
+    settings: Callable[[dict[str, Any]], Config],
+    device: str,
+) -> StyleGAN2:
+    """Do what `load` does for any method that trains a StyleGAN2; `settings` reads the header."""
+    network = presets.load(path, method, lambda header: StyleGAN2(settings(header)), device)
+    return network if network.mean_w.any() else network.measure_mean_w()
 
 
 def book(device: str = "cpu") -> StyleGAN2:
