@@ -78,6 +78,12 @@ class Accumulator:
     seen: int = 0
     parts: list[Statistics | None] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise ParameterError(
+                f"pictures can't be dealt into {self.groups} groups; give 1 or more"
+            )
+
     def add(self, features: Features) -> None:
         """Take a batch's features (pictures, features). Raises as `statistics_of` does."""
         self.parts = self.parts or [None] * self.groups
@@ -133,7 +139,7 @@ def frechet_distance(
     """Measure how far apart two sets of pictures are, by their means and covariances.
 
     Each is features (pictures, features), or an `Accumulator`'s statistics; features are dealt into
-    `groups`. With one group in a set, or two pictures in some, there is no interval. `extractor`
+    `groups`. With one group in a set, or two pictures in all, there is no interval. `extractor`
     names what made the features. Raises `ParameterError` when a set has fewer than two pictures,
     values that are not finite, or another number of features.
 

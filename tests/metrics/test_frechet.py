@@ -215,6 +215,15 @@ def test_unusable_sets_are_named(random, change, message):
         frechet_distance(x, change(x), extractor="dlib")
 
 
+def test_one_group_has_no_interval_and_none_is_refused(random):
+    x, y = randn(random, 40, 3), randn(random, 40, 3)
+    found = frechet_distance(x, y, extractor="dlib", groups=1)
+    assert (found.interval, found.debiased) == (None, None)
+    assert found.value == pytest.approx(frechet_distance(x, y, extractor="dlib").value)
+    with pytest.raises(ParameterError, match="dealt into 0 groups"):
+        frechet_distance(x, y, extractor="dlib", groups=0)
+
+
 def test_an_empty_stream_is_named(random):
     with pytest.raises(ParameterError, match="the generated set has no pictures"):
         frechet_distance(randn(random, 9, 2), Accumulator().statistics(), extractor="dlib")
