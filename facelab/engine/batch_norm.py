@@ -5,7 +5,7 @@ operations that can, over torch.distributed's differentiable sum, so that a netw
 normalisation trains on two processes as it does on one with the whole batch, on gloo as on NCCL,
 and under R1. It is put in place only where a run has several processes.
 
-Source: Ioffe & Szegedy 2015, Batch Normalization, algorithm 1; statistics are computed in float32.
+Source: Ioffe & Szegedy 2015, Batch Normalization, algorithm 1; bfloat16 is computed in float32.
 """
 
 import torch
@@ -32,14 +32,16 @@ class WholeBatchNorm(nn.Module):
             return F.batch_norm(
                 values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        mean, variance, count = _statistics(values.float(), self.training)
+        dtype = values.dtype
+        values = values.to(torch.promote_types(dtype, torch.float32))
+        mean, variance, count = _statistics(values, self.training)
         self._track(mean.detach(), variance.detach(), count)
         shape = (1, -1, *[1] * (values.ndim - 2))
         scale = (variance + self.eps).rsqrt()
         if self.weight is not None:
             scale = scale * self.weight
         shift = -mean * scale if self.bias is None else self.bias - mean * scale
-        return (values.float() * scale.view(shape) + shift.view(shape)).to(values.dtype)
+        return (values * scale.view(shape) + shift.view(shape)).to(dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from facelab.engine import run_record
+
 HERE = Path(__file__).parent
 
 
@@ -20,6 +22,18 @@ def toy():
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def quick_records(monkeypatch, request):
+    """Records don't ask git, which takes longer than a run of the toy."""
+    if "with_git" not in request.fixturenames:
+        monkeypatch.setattr(run_record.provenance, "commit", lambda root: {})
+
+
+@pytest.fixture
+def with_git():
+    """Records ask git in this test."""
 
 
 class Nursery:
@@ -50,8 +64,9 @@ class Nursery:
         return self._ask(wait=pid)
 
     def close(self) -> None:
-        self._server.stdin.close()
+        self._server.kill()  # leaving in order takes torch seconds
         self._server.wait(timeout=20)
+        self._server.stdin.close()
         self._server.stdout.close()
 
 

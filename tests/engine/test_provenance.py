@@ -6,7 +6,7 @@ import subprocess
 from facelab.engine import provenance
 
 
-def test_the_commit_and_whether_files_differ_from_it(tmp_path):
+def test_the_commit_and_whether_files_differ_from_it(with_git, tmp_path):
     assert provenance.commit(tmp_path) == {}
     (tmp_path / "a.txt").write_text("one")
     who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]

@@ -52,7 +52,8 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        self.first = nn.Linear(config.latents, config.width)
+        # The mean takes a bias out again: its gradient would be rounding, which Adam enlarges.
+        self.first = nn.Linear(config.latents, config.width, bias=not config.normalised)
         self.norm = nn.BatchNorm1d(config.width) if config.normalised else nn.Identity()
         self.drop = nn.Dropout(config.dropout)
         self.last = nn.Linear(config.width, VALUES)
