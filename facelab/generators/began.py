@@ -73,7 +73,6 @@ class Config:
         presets.require_share({"ema_decay": self.ema_decay})
         presets.require_positive({"learning_rate": self.learning_rate})
         adversarial.next_k(0.0, 0.0, 0.0, reading=self.reading)  # refuses an unknown reading
-        object.__setattr__(self, "halve_at", tuple(self.halve_at))  # a list, when read from JSON
 
     @property
     def scales(self) -> int:
@@ -297,7 +296,11 @@ def load(path: str | os.PathLike, device: str = "cpu") -> BEGAN:
     Raises `CheckpointError` when the file is missing, damaged, or of another method or
     configuration than its header says. Runs no code of the file.
     """
-    return presets.load(path, METHOD, lambda header: BEGAN(Config(**header["config"])), device)
+    return presets.load(path, METHOD, _build, device)
+
+
+def _build(header: dict) -> BEGAN:
+    return BEGAN(Config(**presets.from_json(header["config"])))
 
 
 def book(device: str = "cpu") -> BEGAN:

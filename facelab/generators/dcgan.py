@@ -249,7 +249,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> DCGAN:
 
 
 def _build(header: dict) -> DCGAN:
-    config = Config(**header["config"])
+    config = Config(**presets.from_json(header["config"]))
     return DCGAN(config.latents, config.width, config.prior)
 
 

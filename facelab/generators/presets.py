@@ -53,6 +53,11 @@ def require_positive(values: Mapping[str, Any], *, zero: bool = False) -> None:
         require(right, f"{name} = {value!r}", f"a number {'from 0 on' if zero else 'above 0'}")
 
 
+def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a configuration takes them: JSON has lists where it has tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 

@@ -71,5 +71,5 @@ def training():
 
 @pytest.fixture(autouse=True)
 def weights():
-    """The first weights of every test are the same."""
-    torch.manual_seed(0)
+    """The first weights of every test are the same, and not the numbers that `random` draws."""
+    torch.manual_seed(1234)

@@ -34,7 +34,7 @@ def test_a_discriminator_that_cannot_tell_loses_twice_log_two():
 
 
 def test_the_two_generators_losses_differ_where_the_discriminator_is_sure():
-    """Slopes in the logit: -D for minimax, which vanishes, and D - 1 for the other, which doesn't."""
+    """Slopes in the logit: -D for minimax, which vanishes, D - 1 for the other, which doesn't."""
     logits = LOGITS.clone().requires_grad_()
     (slope,) = torch.autograd.grad(adversarial.minimax_generator(logits).sum(), logits)
     torch.testing.assert_close(slope, -torch.sigmoid(LOGITS))
@@ -155,9 +155,7 @@ def test_k_moves_as_ganfaces_prints_by_hand():
 
 
 def test_the_readings_agree_at_k_zero_and_rest_at_different_balances():
-    assert adversarial.next_k(0.0, 0.4, 0.1) == adversarial.next_k(
-        0.0, 0.4, 0.1, reading="printed"
-    )
+    assert adversarial.next_k(0.0, 0.4, 0.1) == adversarial.next_k(0.0, 0.4, 0.1, reading="printed")
     real, gamma, k = 0.4, 0.5, 0.3
     rest = {"began": gamma * real, "printed": gamma * real / (1 + gamma * k)}
     for reading, fake in rest.items():

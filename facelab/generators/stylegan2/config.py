@@ -35,7 +35,6 @@ class Config:
     ema_decay: float = 0.5 ** (32 / 10_000)
 
     def __post_init__(self):
-        object.__setattr__(self, "channels", tuple(self.channels))  # a list, when read from JSON
         some = 2 <= len(self.channels) <= 9
         presets.require(some, f"{len(self.channels)} scales", "channels for 2 to 9: 8 to 1024 px")
         presets.require_whole({f"channels[{i}]": n for i, n in enumerate(self.channels)})

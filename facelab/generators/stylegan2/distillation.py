@@ -43,8 +43,6 @@ class Config:
     adversarial: float = 0.0
 
     def __post_init__(self):
-        if isinstance(self.student, Mapping):  # when read from JSON
-            object.__setattr__(self, "student", sizes.Config(**self.student))
         presets.require_positive({"pixels": self.pixels})
         presets.require_positive({"adversarial": self.adversarial}, zero=True)
 
@@ -183,7 +181,11 @@ def load(path: str | os.PathLike, device: str = "cpu") -> StyleGAN2:
     Raises `CheckpointError` when the file is missing, damaged, or of another method or
     configuration than its header says. Runs no code of the file.
     """
-    return training.read(path, METHOD, lambda header: Config(**header["config"]).student, device)
+    return training.read(path, METHOD, _settings, device)
+
+
+def _settings(header: dict) -> sizes.Config:
+    return sizes.Config(**presets.from_json(header["config"]["student"]))
 
 
 def book(device: str = "cpu") -> StyleGAN2:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Features = Float[Tensor, "batch channels height width"]
+Resized = Float[Tensor, "batch channels _ _"]
 Filter = Float[Tensor, "4 4"]
 
 GAIN = math.sqrt(2)  # a rectifier halves the second moment; this restores it
@@ -26,14 +27,14 @@ def make_filter() -> Filter:
     return torch.outer(taps, taps)
 
 
-def blur(x: Features, kernel: Filter, padding: int, stride: int = 1) -> Features:
+def blur(x: Features, kernel: Filter, padding: int, stride: int = 1) -> Resized:
     """Filter each channel by itself, zeros beyond the border, and keep each `stride`-th pixel."""
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, 4, 4)
     return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
 
 
-def enlarge(images: Features, kernel: Filter) -> Features:
+def enlarge(images: Features, kernel: Filter) -> Resized:
     """Double the side: zeros between the pixels, then the filter, four times as strong."""
     channels = images.shape[1]
     weight = (4 * kernel).to(images.dtype).expand(channels, 1, 4, 4)

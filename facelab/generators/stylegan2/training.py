@@ -152,7 +152,11 @@ def load(path: str | os.PathLike, device: str = "cpu") -> StyleGAN2:
     when the file is missing, damaged, or of another method or configuration than its header says.
     Runs no code of the file.
     """
-    return read(path, METHOD, lambda header: Config(**header["config"]), device)
+    return read(path, METHOD, _settings, device)
+
+
+def _settings(header: dict[str, Any]) -> Config:
+    return Config(**presets.from_json(header["config"]))
 
 
 def read(
