@@ -28,6 +28,11 @@ from facelab.generators.stylegan2.networks import StyleGAN2
 
 State = dict[str, Tensor]
 FILTERS = re.compile(r"(.*\.)?(kernel|resample_filter)")
+# What tells how deep the mapping network is, and how many convolutions there are.
+PATTERNS = {
+    "rosinality": (r"style\.\d+\.weight", r"(conv1|convs\.\d+)\.activate\.bias"),
+    "nvidia": (r"mapping\.fc\d+\.weight", r"synthesis\.b\d+\.conv[01]\.bias"),
+}
 MEANS = {"rosinality": "latent_avg", "nvidia": "mapping.w_avg"}
 
 
@@ -91,18 +96,16 @@ def _generator_state(tensors: State, id: str) -> tuple[str, State]:
 
 def _config(layout: str, state: State, id: str) -> Config:
     """Read the sizes off the shapes."""
-    dense = r"style\.\d+\.weight" if layout == "rosinality" else r"mapping\.fc\d+\.weight"
-    scales = r"to_rgbs\.\d+\.bias" if layout == "rosinality" else r"synthesis\.b\d+\.torgb\.bias"
-    counts = [sum(bool(re.fullmatch(p, name)) for name in state) for p in (dense, scales)]
+    depth, count = (sum(bool(re.fullmatch(p, name)) for name in state) for p in PATTERNS[layout])
     first = state["style.1.weight" if layout == "rosinality" else "mapping.fc0.weight"]
-    count = counts[1] + (layout == "rosinality")  # its first scale has a name of its own
+    scales = (count + 1) // 2  # the first has one convolution, the others have two
     try:
-        channels = [state[_last_bias(layout, scale)].shape[0] for scale in range(count)]
+        channels = [state[_last_bias(layout, scale)].shape[0] for scale in range(scales)]
         return Config(
             channels=tuple(channels),
             latents=first.shape[1],
             styles=first.shape[0],
-            mapping_layers=counts[0],
+            mapping_layers=depth,
         )
     except KeyError as error:
         raise _lacks(id, error.args[0]) from error
@@ -142,7 +145,7 @@ def _renamed(layout: str, state: State, network: StyleGAN2, id: str) -> State:
             raise _lacks(id, theirs)
     for name in sorted(state.keys() - used):
         if not FILTERS.fullmatch(name):
-            raise CheckpointError(f"{id} has a tensor {name} that StyleGAN2's generator does not")
+            raise CheckpointError(f"{id} has a tensor {name} that StyleGAN2's generator lacks")
         _require_filter(state[name], name, id)
     return renamed
 
