@@ -3,7 +3,9 @@
 Prints a record and writes it to runs/bench/fitting.json: for landmarks with more and more noise,
 how far the fitted landmarks are from the true ones, in distances of the outer corners of the eyes,
 how far the pose is off, and how long a face takes; then the same after the pixels, with hair,
-glasses, shadows and directional light in the pictures that the fit knows nothing of.
+glasses, shadows and directional light in the pictures that the fit knows nothing of. Then faces of
+the pre-trained generator, whose landmarks the regressor reads: how far the fitted ones are from
+what it read, and both from MTCNN's five points.
 """
 
 import argparse
@@ -16,6 +18,8 @@ from typing import NamedTuple
 import torch
 from recording import record
 
+from facelab.data.anny_faces import FIVE
+from facelab.generators import dcgan
 from facelab.geometry.appearance import sample
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.fit import FitSettings, fit_landmarks
@@ -26,11 +30,14 @@ from facelab.geometry.painting import textures
 from facelab.geometry.pixel_fit import PixelSettings, fit_pixels
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress
+from facelab.recognition import face_points
+from facelab.recognition.mtcnn import detect
 
 ROOT = Path(__file__).parents[1]
 LARGEST_DEG = (35.0, 15.0, 20.0)  # yaw, pitch, roll
 ACTIONS = 4  # expressions of a face
 NOISES = (0.0, 0.01, 0.02, 0.03)
+GENERATED_NOISE = 0.05
 
 
 class Truth(NamedTuple):
@@ -119,6 +126,33 @@ def compare(model: MorphableModel, result: FitResult, truth: Truth, seconds: flo
     }
 
 
+def generated(model: MorphableModel, count: int) -> dict:
+    """Fit heads to generated faces; there is no truth, so readers are compared with each other."""
+    photos = dcgan.pretrained().sample(count, torch.Generator().manual_seed(21))
+    points = face_points.landmark_regressor()(photos)
+    eyes = (points[:, 36] - points[:, 45]).norm(dim=1)
+    fitted = fit_landmarks(model, points, size=64, settings=FitSettings(noise=GENERATED_NOISE))
+    off = fitted.residual_px.mean(1) / eyes
+    seen = [(i, detect(photos[[i]])) for i in range(count)]
+    five = torch.stack([faces.landmarks[0] for _, faces in seen if len(faces)])
+    rows = torch.tensor([i for i, faces in seen if len(faces)])
+
+    def from_mtcnn(landmarks: torch.Tensor) -> dict[str, float]:
+        own = torch.stack([landmarks[rows][:, list(marks)].mean(1) for marks in FIVE], dim=1)
+        return _spread((own - five).norm(dim=2).mean(1) / eyes[rows])
+
+    return {
+        "generator": "gan-face-generate, seed 21",
+        "faces": count,
+        "fitted against the regressor, distances of the eyes": _spread(off),
+        "best, worst": [round(float(v), 5) for v in (off.min(), off.max())],
+        "converged": int(fitted.converged.sum()),
+        "faces that MTCNN finds": len(rows),
+        "regressor against MTCNN's five points": from_mtcnn(points),
+        "fitted against MTCNN's five points": from_mtcnn(fitted.landmarks(model)),
+    }
+
+
 def _spread(values: torch.Tensor) -> dict[str, float]:
     quantiles = values.quantile(torch.tensor([0.5, 0.9])).tolist()
     return dict(zip(("median", "90 %"), (round(x, 5) for x in quantiles), strict=True))
@@ -138,7 +172,10 @@ def measure(count: int, pixels: int, size: int, pixel_noise: float) -> dict:
         table[f"{noise:.0%}"] = compare(model, result, truth, time.perf_counter() - start)
         if math.isclose(noise, pixel_noise):
             started = seen, settings
-    record = {"landmarks with noise of so many distances of the eyes": table}
+    record = {
+        "landmarks with noise of so many distances of the eyes": table,
+        "generated faces": generated(model, count),
+    }
     if not pixels:
         return record
     seen, settings = started

@@ -32,6 +32,7 @@
 # %% tags=["parameters"]
 people = 8  # people on the contact sheet
 views = 8  # pictures of each
+generated = 200  # photo-like faces to which heads are fitted
 seed = 0  # where the random numbers start
 
 # %%
@@ -41,18 +42,21 @@ import torch
 
 from facelab import figures, widgets
 from facelab.book.exercises import Exercise, source
-from facelab.data import anny_faces
+from facelab.data import anny_faces, card
+from facelab.generators import dcgan
 from facelab.geometry import (
     appearance,
     camera,
+    fit,
     lighting,
     morphable,
     painting,
+    pixel_fit,
     rasterize,
     render,
 )
 from facelab.metrics import verification
-from facelab.recognition import align, embedder
+from facelab.recognition import align, embedder, face_points
 
 random = torch.Generator().manual_seed(seed)
 model = morphable.anny_head()
@@ -513,6 +517,12 @@ for row in range(3):
 # The 68 points are those of 300-W {cite:p}`sagonas2013faces`, as vertices, so that they are right even
 # where nothing can be seen. The attributes bear CelebA's names, but each is decided by a rule from
 # numbers (the mouth is open when the lips are so many millimetres apart), where CelebA asked people.
+#
+# A dataset should come with a card that says what is in it, how it was made and what it is not for
+# {cite:p}`gebru2021datasheets`. This one writes its own from the numbers it draws with. Here is the first part.
+
+# %%
+print(card.card().split("## How it is made")[0])
 
 # %% [markdown]
 # ## Are they people?
@@ -587,6 +597,52 @@ for name, group in {"lighter skin": ~dark, "darker skin": dark}.items():
 # populations, and no measurement on them says anything about people {cite:p}`buolamwini2018`.
 
 # %% [markdown]
+# ## Back from a picture
+#
+# Turn the question round: here is a face, which head is it? If the picture shows landmarks $p_i$, look for
+# pose $R, t$ and coefficients $c = (a, w)$ whose landmarks $u_i$ fall on them, and which are not too
+# unusual for a head {cite:p}`blanz1999morphable`:
+#
+# $$ \min_{R, t, c}\; \sum_i \frac{\lVert u_i(R, t, c) - p_i \rVert^2}{s^2}
+#    + \sum_k \frac{c_k^2}{\sigma_k^2}. \tag{3.6} $$
+#
+# The landmarks come from a small network that has learned them from AnnyFaces alone. Nobody knows the
+# true landmarks of a generated face, so what we can measure is how well *some* head explains what the network says.
+
+# %%
+photos = dcgan.pretrained().sample(generated, random)
+points = face_points.landmark_regressor()(photos)
+settings = fit.FitSettings(noise=0.05)
+fitted = fit.fit_landmarks(model, points, size=64, settings=settings)
+eyes = (points[:, 36] - points[:, 45]).norm(dim=1)
+error = fitted.residual_px.mean(1) / eyes
+half, most = error.quantile(torch.tensor([0.5, 0.9])).tolist()
+print(f"{generated} generated faces, {int(fitted.converged.sum())} fits converged")
+print(f"landmark error, distances of the eyes: median {half:.1%}, 90 % {most:.1%}")
+
+# %% [markdown]
+# Best, median and worst by that error, chosen by rule. Light and skin are found from the pixels afterwards
+# (`pixel_fit`), by gradients through the rasteriser.
+
+# %%
+place = error.argsort()[[0, generated // 2, -1]]
+start = fit.fit_landmarks(model, points[place], size=64, settings=settings)
+found = pixel_fit.fit_pixels(model, photos[place], points[place], start)
+drawn, _ = pixel_fit.face_renderer(model, 64)(
+    found.vertices(model), found.camera, found.light, found.appearance
+)
+rows = torch.cat([photos[place], photos[place], drawn])
+marks = torch.cat([points[place], *[found.landmarks(model)] * 2])
+figures.show(
+    figures.landmarks(rows, marks, columns=3, width_in=4.5),
+    alt="Best, median and worst fit: a generated face with the network's points, the head's, and the head drawn.",
+    photograph=True,
+)
+
+# %% [markdown]
+# From above: what the network saw, the fitted head's landmarks, the fitted head. A pair of a photo-like
+# face and its render is what `ganfaces` needs to begin {cite:p}`gecer2018ganfaces`; this is how we come by them.
+#
 # ## Play
 #
 # Move a head. It needs a running kernel; the rows above are its still frames.

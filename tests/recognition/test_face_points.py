@@ -12,7 +12,7 @@ from facelab.recognition import book_embedder, face_points
 from facelab.recognition.face_points import TINY, Config, LandmarkRegressor
 
 SHIPPED = face_points.MODELS / "landmarks.safetensors"
-SHIPPED_BOUND = 0.05  # of the inter-ocular distance; the issue asks for 0.04 on all test people
+SHIPPED_BOUND = 0.04  # of the inter-ocular distance; records/reader_landmarks.json has 0.035 on 600
 
 
 @pytest.fixture
