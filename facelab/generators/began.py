@@ -48,8 +48,8 @@ class Config:
     `size` is the image's side in pixels, 16 to 256; `width` is the paper's n and `code` its N_h and
     N_z. `gamma` is the diversity ratio, `k_rate` lambda_k; `reading` says which rule moves k (see
     `adversarial.next_k`). With `skips` a decoder sees its first features again at every scale
-    (section 3.5.1). The learning rate halves at the `halve_at` steps. The paper's batches have 16
-    images. Raises `ParameterError` on what can't be used.
+    (section 3.5.1). The learning rate halves at the `halve_at` steps. `batch_size` is what a run
+    takes unless it is told otherwise. Raises `ParameterError` on what can't be used.
     """
 
     size: int = 64
@@ -62,13 +62,14 @@ class Config:
     learning_rate: float = 1e-4
     beta1: float = 0.5
     halve_at: tuple[int, ...] = ()
+    batch_size: int = 16
     ema_decay: float = 0.999
 
     def __post_init__(self):
         known = self.size in (16, 32, 64, 128, 256)
         presets.require(known, f"size = {self.size!r}", "16, 32, 64, 128 or 256")
         presets.require_whole({"width": self.width}, most=512)
-        presets.require_whole({"code": self.code})
+        presets.require_whole({"code": self.code, "batch_size": self.batch_size})
         presets.require_share({"gamma": self.gamma, "k_rate": self.k_rate, "beta1": self.beta1})
         presets.require_share({"ema_decay": self.ema_decay})
         presets.require_positive({"learning_rate": self.learning_rate})
@@ -80,7 +81,7 @@ class Config:
         return (self.size // START).bit_length()
 
 
-TINY = Config(size=16, width=4, code=8, k_rate=0.01, ema_decay=0.9)
+TINY = Config(width=4, code=8, k_rate=0.01, batch_size=8, ema_decay=0.9)
 BOOK = Config(width=32)
 PAPER = Config(size=128, width=128, halve_at=(100_000, 200_000, 300_000))
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
@@ -248,6 +249,7 @@ class Game(Method):
 
     def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
         """Return L(x) and -k_t L(G(z_D)); their sum is L_D."""
+        presets.require_size(batch.images, self.config.size)
         z = step.draw(self.generator.sample_latent, len(batch), batch.images)
         with torch.no_grad():
             fakes = self.generator(z)

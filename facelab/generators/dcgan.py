@@ -44,7 +44,8 @@ class Config:
 
     `prior` is "normal", N(0, 1), as in common code, or "uniform" on [-1, 1], as in the paper and
     in Li & Luo (2017). `width` is the number of channels at 32 x 32 pixels; it doubles at each half
-    of the side. The paper's batches have 128 images. Raises `ParameterError` on what can't be used.
+    of the side. `batch_size` is what a run takes unless it is told otherwise. Raises
+    `ParameterError` on what can't be used.
     """
 
     latents: int = 200
@@ -52,10 +53,11 @@ class Config:
     prior: str = "uniform"
     learning_rate: float = 2e-4
     beta1: float = 0.5
+    batch_size: int = 64
     ema_decay: float = 0.999
 
     def __post_init__(self):
-        presets.require_whole({"latents": self.latents})
+        presets.require_whole({"latents": self.latents, "batch_size": self.batch_size})
         presets.require_whole({"width": self.width}, most=512)
         known = f"one of {', '.join(PRIORS)}"
         presets.require(self.prior in PRIORS, f"prior {self.prior!r}", known)
@@ -63,9 +65,9 @@ class Config:
         presets.require_share({"beta1": self.beta1, "ema_decay": self.ema_decay})
 
 
-TINY = Config(latents=8, width=4, ema_decay=0.9)
+TINY = Config(latents=8, width=4, batch_size=8, ema_decay=0.9)
 BOOK = Config()  # the prior of Li & Luo; generator 4.4 million parameters
-PAPER = Config(latents=100, width=128)
+PAPER = Config(latents=100, width=128, batch_size=128)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
 
@@ -185,6 +187,7 @@ class Game(Method):
 
     def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
         """Return -log D(x) - log(1 - D(G(z))) of each pair of a real and a generated image."""
+        presets.require_size(batch.images, self.generator.size)
         z = step.draw(self.generator.sample_latent, len(batch), batch.images)
         with torch.no_grad():
             fakes = self.generator(z)

@@ -10,6 +10,7 @@ import torch
 from facelab.assets import networks
 from facelab.errors import AssetError, ParameterError
 from facelab.generators.generator import Generator
+from facelab.types import Image
 
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=Generator)
@@ -51,6 +52,13 @@ def require_positive(values: Mapping[str, Any], *, zero: bool = False) -> None:
         number = isinstance(value, int | float) and value < float("inf")
         right = number and (value > 0 or (zero and value == 0))
         require(right, f"{name} = {value!r}", f"a number {'from 0 on' if zero else 'above 0'}")
+
+
+def require_size(images: Image, size: int) -> None:
+    """Raise `ParameterError` unless images have `size` pixels a side."""
+    shape = tuple(images.shape[2:])
+    found = f"faces of {shape[1]} x {shape[0]} pixels"
+    require(shape == (size, size), found, f"faces of {size} x {size}, or choose another preset")
 
 
 def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:

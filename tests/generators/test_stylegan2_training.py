@@ -13,11 +13,13 @@ from facelab.generators.stylegan2 import training as stylegan2
 from facelab.phases import Step
 from facelab.types import Batch
 
+SMALL = dataclasses.replace(sizes.TINY, channels=(8, 8, 8))
+
 
 @pytest.fixture
 def game():
-    """A tiny game whose noise has a strength, so that its gradient is not a special case."""
-    return stylegan2.Game.preset("tiny")
+    """A game for 16 x 16 pixels."""
+    return stylegan2.Game(SMALL)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_lazy_adam_is_that_of_the_papers_appendix():
 
 
 def test_regularisers_of_no_weight_have_no_phase():
-    config = dataclasses.replace(sizes.TINY, r1=0.0, path_weight=0.0)
+    config = dataclasses.replace(SMALL, r1=0.0, path_weight=0.0)
     assert [p.name for p in stylegan2.Game(config).phases()] == ["generator", "discriminator"]
 
 
@@ -133,6 +135,12 @@ def test_the_running_mean_follows_and_is_kept(game):
     assert game.networks["path_length"].state_dict()["mean"].item() == pytest.approx(0.02)
 
 
+def test_faces_of_another_size_are_refused(images):
+    game, step = stylegan2.Game.preset("tiny"), Step(0, torch.Generator())
+    with pytest.raises(ParameterError, match=r"faces of 16 x 16 pixels .* faces of 64 x 64"):
+        game.discriminator_terms(batch_of(images), step)
+
+
 def test_random_numbers_come_from_the_step_alone(game, images):
     batch = batch_of(images)
     for name in ("generator", "path_length", "discriminator"):
@@ -169,7 +177,7 @@ def test_nine_of_ten_images_are_mixed_at_any_layer(game, random):
 def test_a_tiny_game_teaches_the_generator_a_colour(training, random):
     colour = torch.tensor([0.8, -0.6, 0.4])[:, None, None]
     images = (colour + 0.05 * torch.randn(8, 3, 16, 16, generator=random)).clamp(-1, 1)
-    game = stylegan2.Game(dataclasses.replace(sizes.TINY, learning_rate=0.03))
+    game = stylegan2.Game(dataclasses.replace(SMALL, learning_rate=0.03))
     shown = {"generator": game.generator}
     before = game.preview(shown, batch_of(images))
     history = training.play(game, images, steps=16)

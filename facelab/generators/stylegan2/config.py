@@ -14,9 +14,9 @@ class Config:
 
     `r1` is gamma; R1 runs every `r1_every` steps and path length, weighted `path_weight`, every
     `path_every` on a `path_shrink`-th of the batch. A share of `mixing` of the images is drawn from
-    two w. Standard deviations are taken over groups of `group` images. The paper's batches have 32
-    images, and its average forgets half within 10,000 of them. Raises `ParameterError` on what
-    can't be used.
+    two w. Standard deviations are taken over groups of `group` images. `batch_size` is what a run
+    takes unless it is told otherwise; the paper's average forgets half within 10,000 images.
+    Raises `ParameterError` on what can't be used.
     """
 
     channels: tuple[int, ...] = (512, 512, 512, 512, 512)
@@ -32,13 +32,14 @@ class Config:
     path_shrink: int = 2
     mixing: float = 0.9
     group: int = 4
+    batch_size: int = 32
     ema_decay: float = 0.5 ** (32 / 10_000)
 
     def __post_init__(self):
         some = 2 <= len(self.channels) <= 9
         presets.require(some, f"{len(self.channels)} scales", "channels for 2 to 9: 8 to 1024 px")
         presets.require_whole({f"channels[{i}]": n for i, n in enumerate(self.channels)})
-        presets.require_whole({n: getattr(self, n) for n in ("latents", "styles")})
+        presets.require_whole({n: getattr(self, n) for n in ("latents", "styles", "batch_size")})
         presets.require_whole({"mapping_layers": self.mapping_layers}, most=16)
         counts = ("r1_every", "path_every", "path_shrink", "group")
         presets.require_whole({n: getattr(self, n) for n in counts}, most=10_000_000)
@@ -70,13 +71,14 @@ def paper(size: int) -> Config:
 
 
 TINY = Config(
-    channels=(8, 8, 8),
+    channels=(8, 8, 8, 8, 8),
     latents=8,
     styles=8,
     mapping_layers=2,
     r1=1.0,
     r1_every=4,
     path_every=2,
+    batch_size=8,
     ema_decay=0.9,
 )
 BOOK = Config(
@@ -85,6 +87,7 @@ BOOK = Config(
     styles=128,
     mapping_layers=4,
     r1=0.1,
+    batch_size=16,
     ema_decay=0.998,
 )
 PRESETS = {

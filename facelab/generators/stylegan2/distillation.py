@@ -46,6 +46,16 @@ class Config:
         presets.require_positive({"pixels": self.pixels})
         presets.require_positive({"adversarial": self.adversarial}, zero=True)
 
+    @property
+    def size(self) -> int:
+        """The images' side in pixels."""
+        return self.student.size
+
+    @property
+    def batch_size(self) -> int:
+        """What a run takes unless it is told otherwise."""
+        return self.student.batch_size
+
 
 STUDENT = sizes.Config(
     channels=(128, 128, 128, 64, 32),
@@ -53,6 +63,7 @@ STUDENT = sizes.Config(
     styles=128,
     mapping_layers=4,
     r1=0.1,
+    batch_size=16,
     ema_decay=0.998,
 )
 TINY = Config(
@@ -62,6 +73,7 @@ TINY = Config(
         styles=16,
         mapping_layers=2,
         r1_every=4,
+        batch_size=4,
         ema_decay=0.9,
     ),
     adversarial=0.1,

@@ -93,6 +93,7 @@ class Game(Method):
 
     def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
         """Return -log D(x) - log(1 - D(G(z))) of each pair of a real and a generated image."""
+        presets.require_size(batch.images, self.config.size)
         with torch.no_grad():
             fakes, _ = self.draw(len(batch), step, batch.images)
         # Two passes: the spread that D looks at is that of real images, or of generated ones.
