@@ -22,7 +22,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 )
 @click.option("--steps", type=int, help="Stop after so many steps.")
 @click.option("--minutes", type=float, help="Stop after so many minutes, earlier parts included.")
-@click.option("--batch", type=int, default=64, show_default=True, help="Faces a step, in all.")
+@click.option("--batch", type=int, help="Faces a step, over all processes.  [the preset's, or 64]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUNDIR")
 @click.option("--resume", is_flag=True, help="Go on from RUNDIR's last checkpoint, if it has one.")
@@ -60,7 +60,8 @@ def train(
     from facelab.engine.watchers import TensorBoard
 
     chosen = methods.build(method, preset, given["seed"])
-    settings = Settings(**given)
+    batch = given.pop("batch") or getattr(chosen.config, "batch_size", 64)
+    settings = Settings(batch=batch, **given)
     dataset = open_dataset(data, size=getattr(chosen.config, "size", 64), seed=settings.seed)
     watchers = [TensorBoard(output / "tensorboard")] if tensorboard else []
     result = loop.train(

@@ -20,6 +20,7 @@ Several machines: the same command on each, through torchrun, for example on two
 and `--node-rank 1` on the second. All of them must see the run's folder, as on a shared disk.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -47,6 +48,8 @@ class Processes:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy
 
+        # Its remarks would stand in the middle of the progress bar.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         kind = _kind(device)
         here, machines = _started(processes)
         _require_devices(kind, here)

@@ -21,17 +21,19 @@ SIZE, VALUES = 4, 48
 class Noise(FaceDataset):
     """Faces of noise, each from its number."""
 
-    id, size, split = "noise", SIZE, "train"
+    id, split = "noise", "train"
 
-    def __init__(self, count: int = 40, seed: int = 0):
-        self.identity, self.people, self.seed = torch.arange(count), count, seed
+    def __init__(self, count: int = 40, seed: int = 0, size: int = SIZE):
+        self.identity, self.people = torch.arange(count), count
+        self.seed, self.size = seed, size
 
     def config(self) -> dict:
-        return {"count": len(self), "seed": self.seed}
+        return {"count": len(self), "seed": self.seed, "size": self.size}
 
     def batch(self, indices) -> Batch:
         found = self.resolve(indices)
-        images = [torch.rand(3, SIZE, SIZE, generator=stream(self.seed, i)) * 2 - 1 for i in found]
+        shape = (3, self.size, self.size)
+        images = [torch.rand(shape, generator=stream(self.seed, i)) * 2 - 1 for i in found]
         return Batch(images=torch.stack(images), identity=torch.tensor(found))
 
 
