@@ -149,6 +149,7 @@ def landmarks(images: Image, points: Landmarks, columns: int, width_in: float = 
         _draw_image(axes, image)
         x, y = marks.T.tolist()
         axes.plot(x, y, "o", color=COLOURS[1], markersize=2, markeredgewidth=0)
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     for axes in grid[len(images) :]:
         axes.set_visible(False)
     return figure
