@@ -233,9 +233,11 @@ def load_generator(weights: dict, id: str) -> DCGAN:
             f"{id} is not a DCGAN generator: it lacks main.0.weight or main.12.weight; "
             "give the weights of a 64-pixel DCGAN generator"
         )
-    network = DCGAN(latents=first.shape[0], width=last.shape[0], id=id)
+    with torch.device("meta"):  # so that loading draws no random numbers
+        network = DCGAN(latents=first.shape[0], width=last.shape[0], id=id)
+    state = {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{id} does not fit the DCGAN generator: {reason}") from error

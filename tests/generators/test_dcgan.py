@@ -53,6 +53,14 @@ def test_weights_round_trip_and_sizes_are_read_off_the_file():
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+def test_loading_draws_no_random_numbers():
+    """Or a method that loads a generator would start elsewhere on its second run."""
+    state = dcgan.DCGAN(latents=12, width=4).state_dict()
+    before = torch.get_rng_state()
+    dcgan.load_generator(state, id="mine")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_weights_of_another_network_are_refused():
     with pytest.raises(CheckpointError, match=r"lacks main\.0"):
         dcgan.load_generator({"conv.weight": torch.zeros(3)}, id="other")

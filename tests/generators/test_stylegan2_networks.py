@@ -4,12 +4,21 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from facelab.errors import ParameterError
 from facelab.generators.stylegan2 import config as sizes
+from facelab.generators.stylegan2.layers import (
+    blur,
+    enlarge,
+    make_filter,
+    modulated_convolution,
+)
 from facelab.generators.stylegan2.networks import (
     Discriminator,
+    ResidualBlock,
+    StyledConvolution,
     StyleGAN2,
     append_spread,
     pixel_norm,
@@ -196,6 +205,42 @@ def test_bfloat16_draws_nearly_the_same(generator, w):
     assert (images - generator.synthesis(w)).abs().mean() < 0.03
 
 
+@pytest.mark.parametrize("up", [False, True])
+def test_a_styled_convolution_step_by_step(random, up, tolerance):
+    """sqrt(2) leaky(blurred convolution + strength noise + bias), each as the papers print it."""
+    layer = StyledConvolution(4, 5, 7, 8 if up else 4, up=up)
+    torch.nn.init.constant_(layer.strength, 0.7)
+    torch.nn.init.normal_(layer.bias)
+    x, w = torch.randn(2, 4, 4, 4, generator=random), torch.randn(2, 7, generator=random)
+    noise = torch.randn(2, 1, layer.side, layer.side, generator=random)
+    y = layer(x, w, noise, make_filter(), False)
+    style = w @ layer.affine.weight.T / 7**0.5 + 1
+    plain = modulated_convolution(x, layer.weight / 6, style, up=up, fused=True)
+    if up:  # a filter of sum 4, for a transposed convolution fills a quarter of the places
+        plain = F.conv2d(plain.flatten(0, 1)[:, None], 4 * make_filter()[None, None], padding=1)
+        plain = plain.view(2, 5, 8, 8)
+    expected = 2**0.5 * F.leaky_relu(plain + 0.7 * noise + layer.bias[:, None, None], 0.2)
+    torch.testing.assert_close(y, expected, **tolerance[torch.float32])
+
+
+def test_doubling_the_side_keeps_the_strength(random):
+    """White features come out with unit variance or less, never a quarter of it."""
+    layer = StyledConvolution(64, 64, 7, 32, up=True)
+    x = torch.ones(1, 64, 16, 16) * torch.randn(1, 64, 1, 1, generator=random)
+    y = layer(x, torch.zeros(1, 7), torch.zeros(1, 1, 32, 32), make_filter(), False)
+    assert y[..., 4:-4, 4:-4].square().mean().item() == pytest.approx(1.04, rel=0.4)
+
+
+def test_an_image_is_the_sum_of_the_scales_colours(generator, w):
+    seen = []
+    for layer in generator.synthesis_network.colours:
+        layer.register_forward_hook(lambda _, __, out: seen.append(out.clone()))
+    image = generator.synthesis(w)
+    small, middle, large = seen
+    kernel = make_filter()
+    torch.testing.assert_close(image, enlarge(enlarge(small, kernel) + middle, kernel) + large)
+
+
 # --- the discriminator ---------------------------------------------------------------------------
 
 
@@ -223,13 +268,16 @@ def test_a_lone_image_and_a_prime_batch_are_taken(random):
         assert discriminator(images).shape == (batch,)
 
 
-def test_a_residual_block_keeps_the_variance(random):
-    """Both ways keep the variance, but for the blurs, and the sum is divided by sqrt(2)."""
-    discriminator = Discriminator(dataclasses.replace(SMALL, channels=(64, 64, 64)))
-    x = torch.randn(8, 64, 16, 16, generator=random)
-    y = discriminator.blocks[0](x, discriminator.kernel)
-    assert y.shape == (8, 64, 8, 8)
-    assert 0.3 < y.std() < 1.2
+def test_a_residual_block_step_by_step(random, tolerance):
+    """The papers' order: blur, then every second pixel, in both branches; the sum over sqrt(2)."""
+    block, kernel = ResidualBlock(6, 5), make_filter()
+    x = torch.randn(2, 6, 8, 8, generator=random)
+    first = block.first(x, padding=1)
+    second = block.second(blur(first, kernel, padding=2), stride=2)
+    skip = F.conv2d(blur(x, kernel, padding=1), block.shortcut.weight / 6**0.5)[..., ::2, ::2]
+    y = block(x, kernel)
+    torch.testing.assert_close(y, (second + skip) / 2**0.5, **tolerance[torch.float32])
+    assert y.shape == (2, 5, 4, 4)
 
 
 @pytest.mark.parametrize(
