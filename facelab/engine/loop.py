@@ -195,7 +195,7 @@ class Run:
             self.scores.embedders,
             preset=self.preset,
             outcome=outcome,
-            minutes=round(self.home.clock.minutes, 3),
+            minutes=round(self.home.clock.minutes, 5),
             losses=dict(self.history[-1].losses) if self.history else {},
             metrics=self.scores.state["metrics"],
             best=best,
