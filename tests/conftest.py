@@ -2,10 +2,12 @@
 
 import contextlib
 import http.server
+import os
 import re
 import sys
 import threading
 import types
+from pathlib import Path
 
 import pytest
 from beartype import BeartypeConf, beartype
@@ -18,6 +20,13 @@ sys.modules[checker.__name__] = checker
 install_import_hook("facelab", f"{checker.__name__}.check")
 
 import torch  # noqa: E402
+
+# nbformat imports jsonschema, which builds a grammar of internationalised addresses: a second in
+# each of the many processes that the tests start, for a check that no notebook asks for. Where the
+# package can't be imported, jsonschema leaves that check out.
+LIGHT = str(Path(__file__).parent / "light")
+sys.path.insert(0, LIGHT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LIGHT, os.environ.get("PYTHONPATH")]))
 
 # One table of tolerances, by data type: for results that differ by rounding alone.
 TOLERANCE = {
