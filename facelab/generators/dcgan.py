@@ -66,7 +66,7 @@ class Config:
 
 
 TINY = Config(latents=8, width=4, batch_size=8, ema_decay=0.9)
-BOOK = Config()  # the prior of Li & Luo; generator 4.4 million parameters
+BOOK = Config(width=48)  # the prior of Li & Luo; the generator has 2.8 million parameters
 PAPER = Config(latents=100, width=128, batch_size=128)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 

@@ -170,6 +170,12 @@ def test_a_tiny_game_moves_both_players(training, random):
     assert (after - colour).abs().mean() < 0.98 * (preview - colour).abs().mean()
 
 
+def test_faces_of_another_size_are_refused(random):
+    game, step = dcgan.Game.preset("tiny"), Step(0, torch.Generator())
+    with pytest.raises(ParameterError, match=r"faces of 32 x 32 pixels .* faces of 64 x 64"):
+        game.discriminator_terms(batch_of(pictures(random, size=32)), step)
+
+
 def test_previews_have_the_same_latents_at_every_call(random):
     game, batch = dcgan.Game.preset("tiny"), batch_of(pictures(random))
     shown = {"generator": game.generator.eval()}

@@ -20,6 +20,7 @@ from facelab.generators.stylegan2.networks import (
     ResidualBlock,
     StyledConvolution,
     StyleGAN2,
+    ToRGB,
     append_spread,
     pixel_norm,
 )
@@ -221,6 +222,16 @@ def test_a_styled_convolution_step_by_step(random, up, tolerance):
         plain = plain.view(2, 5, 8, 8)
     expected = 2**0.5 * F.leaky_relu(plain + 0.7 * noise + layer.bias[:, None, None], 0.2)
     torch.testing.assert_close(y, expected, **tolerance[torch.float32])
+
+
+def test_colours_are_a_modulated_convolution(random, tolerance):
+    layer = ToRGB(6, 7)
+    torch.nn.init.normal_(layer.bias)
+    x, w = torch.randn(2, 6, 5, 5, generator=random), torch.randn(2, 7, generator=random)
+    weight, style = layer.weight / 6**0.5, layer.affine(w)
+    plain = modulated_convolution(x, weight, style, demodulate=False, fused=True)
+    expected = plain + layer.bias[:, None, None]
+    torch.testing.assert_close(layer(x, w), expected, **tolerance[torch.float32])
 
 
 def test_doubling_the_side_keeps_the_strength(random):

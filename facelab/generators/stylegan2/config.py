@@ -82,7 +82,7 @@ TINY = Config(
     ema_decay=0.9,
 )
 BOOK = Config(
-    channels=(128, 128, 128, 64, 32),
+    channels=(128, 128, 64, 32, 16),
     latents=128,
     styles=128,
     mapping_layers=4,
