@@ -1,9 +1,9 @@
 """Batch normalisation whose statistics are those of the whole batch, whichever process has it.
 
 torch's SyncBatchNorm runs on GPUs alone and can't be differentiated twice. This one is written in
-operations that can, over torch.distributed's differentiable sum, so that a network with batch
-normalisation trains on two processes as it does on one with the whole batch, on gloo as on NCCL,
-and under R1. It is put in place only where a run has several processes.
+operations that can, so that a network with batch normalisation trains on two processes as it does
+on one with the whole batch, on gloo as on NCCL, and under R1. It is put in place only where a run
+has several processes.
 
 Source: Ioffe & Szegedy 2015, Batch Normalization, algorithm 1; bfloat16 is computed in float32.
 """
@@ -71,12 +71,22 @@ def _statistics(values: Tensor, training: bool) -> tuple[Tensor, Tensor, int]:
     return mean, variance, count
 
 
-def _sum(values: Tensor, world: int) -> Tensor:
-    if world == 1:
-        return values
-    from torch.distributed.nn.functional import all_reduce
+class _Total(torch.autograd.Function):
+    """The sum over the processes, of values on the way there and of gradients on the way back."""
 
-    return all_reduce(values)
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return _Total.apply(gradient)
+
+
+def _sum(values: Tensor, world: int) -> Tensor:
+    return values if world == 1 else _Total.apply(values)
 
 
 def span_processes(network: nn.Module) -> None:

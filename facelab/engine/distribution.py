@@ -114,10 +114,6 @@ class Processes:
             torch.distributed.broadcast(sent, src=0)
             tensor.copy_(sent)
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
-        self._fabric.barrier()
-
 
 def _kind(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():

@@ -8,9 +8,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Notes the first signal; the second does what it always did.
+    """Notes the first signal of each kind; the second does what it always did.
 
     A context. In a thread that isn't the main one, where Python takes no signals, it notes none.
+    torchrun sends SIGTERM after the terminal's Ctrl-C: that is no second one.
     """
 
     def __init__(self) -> None:
@@ -29,4 +30,4 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
-        self.__exit__()
+        signal.signal(number, self._before.pop(number))

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from facelab import images
+from facelab.assets import cache
 from facelab.engine import checkpoints, clock, run_record
 from facelab.engine.loop import train
 from facelab.engine.settings import Evaluation, Settings
+from facelab.engine.watchers import Watcher
 from facelab.errors import CheckpointError, ParameterError, TrainingError
 
 BATCH = 8
@@ -221,6 +223,22 @@ def test_a_second_ctrl_c_ends_it_at_once(toy, tmp_path):
         run(toy, tmp_path, 12, method)
 
 
+def test_ctrl_c_and_then_sigterm_as_torchrun_sends_them_is_one_request(toy, tmp_path):
+    method = toy.toy(kind="single")
+    fit = method.fit_loss
+
+    def loss(batch, step):
+        if step.number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return fit(batch, step)
+
+    method.fit_loss = loss
+    result = run(toy, tmp_path, 12, method)
+    assert (result.outcome, result.step) == ("interrupted", 5)
+    assert checkpoints.steps(tmp_path) == ["step-00000005"]
+
+
 @pytest.mark.parametrize("checkpoint_every", [0, 3])
 def test_a_loss_that_is_not_finite_stops_it(toy, tmp_path, checkpoint_every):
     method = toy.toy(poison=7)
@@ -263,6 +281,23 @@ def test_a_full_disk_stops_it_and_loses_nothing(toy, tmp_path, monkeypatch):
     monkeypatch.undo()
     whole, rest = run(toy, None, 12), run(toy, tmp_path, 12, resume=True)
     assert losses(rest) == losses(whole)
+
+
+def test_a_log_that_finds_no_room_says_where_to_go_on(toy, tmp_path):
+    class Full(Watcher):
+        def log(self, entry):
+            if entry.step == 5:
+                raise cache.disk_full("log.jsonl", tmp_path)
+
+        def show(self, step, picture):
+            pass
+
+        def close(self):
+            pass
+
+    with pytest.raises(TrainingError, match=r"no space is left .*good checkpoint is .*step-000000"):
+        run(toy, tmp_path, 12, checkpoint_every=2, watchers=[Full()])
+    assert losses(run(toy, tmp_path, 12, resume=True)) == losses(run(toy, None, 12))
 
 
 def test_global_random_streams_are_given_back(toy):
