@@ -30,15 +30,23 @@ def make_filter() -> Filter:
 def blur(x: Features, kernel: Filter, padding: int, stride: int = 1) -> Resized:
     """Filter each channel by itself, zeros beyond the border, and keep each `stride`-th pixel."""
     channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, 4, 4)
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+    if stride == 1:
+        weight = kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(x, weight, padding=padding, groups=channels)
+    # A CPU has no quick way to the gradients of strided filters in bfloat16.
+    with torch.autocast(x.device.type, enabled=False):
+        weight = kernel.expand(channels, 1, 4, 4)
+        return F.conv2d(x.to(kernel.dtype), weight, stride=stride, padding=padding, groups=channels)
 
 
 def enlarge(images: Features, kernel: Filter) -> Resized:
-    """Double the side: zeros between the pixels, then the filter, four times as strong."""
+    """Double the side: zeros between the pixels, then the filter, four times as strong; float32."""
     channels = images.shape[1]
-    weight = (4 * kernel).to(images.dtype).expand(channels, 1, 4, 4)
-    return F.conv_transpose2d(images, weight, stride=2, padding=1, groups=channels)
+    with torch.autocast(images.device.type, enabled=False):
+        weight = (4 * kernel).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(
+            images.to(kernel.dtype), weight, stride=2, padding=1, groups=channels
+        )
 
 
 def activate(x: Tensor) -> Tensor:
