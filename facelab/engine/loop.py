@@ -15,17 +15,17 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from facelab import images
 from facelab.data.base import FaceDataset
 from facelab.engine import run_record, state
 from facelab.engine.batches import Batches
 from facelab.engine.interruption import Interruption
+from facelab.engine.journal import Journal
 from facelab.engine.ledger import NotFinite
 from facelab.engine.run_folder import RunFolder
-from facelab.engine.scores import Scores, evaluating
+from facelab.engine.scores import Scores
 from facelab.engine.settings import Evaluation, Settings
 from facelab.engine.trainer import Trainer
-from facelab.engine.watchers import Entry, Files, Watcher
+from facelab.engine.watchers import Entry, Watcher
 from facelab.errors import AssetError, ImageError, TrainingError
 from facelab.phases import Method
 from facelab.progress import progress_bar
@@ -89,16 +89,8 @@ class Run:
     ):
         self.home, self.trainer, self.scores = home, home.trainer, home.scores
         self.settings, self.processes = self.trainer.settings, self.trainer.processes
-        self.preset = preset
+        self.journal, self.preset = Journal(home, watchers), preset
         self.first = self.processes.rank == 0
-        self.history: list[Entry] = []
-        self.watchers: list[Watcher] = []
-        if self.first:
-            if home.path:
-                files = Files(home.path, self.trainer.step)
-                self.watchers, self.history = [files], list(files.history)
-            self.watchers += watchers
-        self._shown: Any = None
 
     def go(self, progress: bool = True) -> Result:
         """Take steps until the run is over, and return what it gives."""
@@ -106,7 +98,7 @@ class Run:
         with ExitStack() as stack:
             stack.enter_context(_random_streams_kept(self.processes.device))
             stack.callback(trainer.turns.end)
-            for watcher in self.watchers:
+            for watcher in self.journal.watchers:
                 stack.callback(watcher.close)
             batches = Batches(
                 trainer.dataset,
@@ -142,9 +134,9 @@ class Run:
         if evaluated:
             self._measure()
         if evaluated or step % settings.log_every == 0:
-            bar.set_postfix_str(_postfix(self._log()), refresh=False)
+            bar.set_postfix_str(_postfix(self.journal.log()), refresh=False)
         if settings.preview_every and step % settings.preview_every == 0:
-            self._preview()
+            self.journal.preview()
         if self._to_be_saved():
             self.home.save()
 
@@ -179,10 +171,10 @@ class Run:
         if outcome != "interrupted":
             if self.scores.evaluation and self.scores.step != step:
                 self._measure()
-            if not self.history or self.history[-1].step != step:
-                self._log()
+            if self.journal.step != step:
+                self.journal.log()
             if settings.preview_every and step % settings.preview_every:
-                self._preview()
+                self.journal.preview()
         if self.home.clock.saved_step != step or not step:
             self.home.save()
         if self.home.path and self.first and outcome != "interrupted":
@@ -196,7 +188,7 @@ class Run:
             preset=self.preset,
             outcome=outcome,
             minutes=round(self.home.clock.minutes, 5),
-            losses=dict(self.history[-1].losses) if self.history else {},
+            losses=dict(self.journal.history[-1].losses),
             metrics=self.scores.state["metrics"],
             best=best,
         )
@@ -207,29 +199,11 @@ class Run:
             self.trainer.step,
             self.home.clock.minutes,
             {name: network.eval() for name, network in self.trainer.best_networks.items()},
-            tuple(self.history),
+            tuple(self.journal.history),
             dict(self.scores.metrics),
             self.home.path,
             self.processes.rank,
         )
-
-    def _log(self) -> Entry:
-        trainer, step, batch = self.trainer, self.trainer.step, self.settings.batch
-        losses = trainer.ledger.take()
-        steps, elapsed_s = self.home.clock.lap(step)
-        entry = Entry(
-            step,
-            faces=step * batch,
-            seconds=self.home.clock.seconds,
-            faces_per_second=steps * batch / max(elapsed_s, 1e-9),
-            losses=losses,
-            learning_rates={p.phase.name: trainer.learning_rate(p) for p in trainer.players},
-            metrics=dict(self.scores.metrics) if self.scores.step == step else {},
-        )
-        self.history.append(entry)
-        for watcher in self.watchers:
-            watcher.log(entry)
-        return entry
 
     def _measure(self) -> None:
         """Measure in the first process, while the others wait at their next message."""
@@ -237,22 +211,6 @@ class Run:
         if self.first:
             self.scores.measure(self.trainer.best_networks, self.trainer.step)
         self.scores.step = self.trainer.step
-
-    def _preview(self) -> None:
-        trainer = self.trainer
-        trainer.ledger.read()
-        if not self.watchers:
-            return
-        if self._shown is None:
-            count = min(self.settings.preview_faces, len(trainer.dataset))
-            faces = trainer.lay_out(trainer.dataset.batch(range(count)))
-            self._shown = faces.to(self.processes.device)
-        networks = trainer.best_networks
-        with torch.no_grad(), evaluating(networks), self.processes.autocast():
-            drawn = trainer.method.preview(networks, self._shown).float()
-        picture = images.grid(drawn, columns=max(1, round(len(drawn) ** 0.5)))
-        for watcher in self.watchers:
-            watcher.show(trainer.step, picture)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -30,6 +30,12 @@ def test_a_parameter_that_is_named_twice_is_moved_once(toy):
     assert len(player.optimiser.param_groups[0]["params"]) == 4
 
 
+def test_a_parameter_that_two_networks_share_is_moved_once(toy):
+    critic = toy.toy().critic
+    (player,) = gather([phase("a", "first", "second")], {"first": critic, "second": critic})
+    assert list(player.parameters) == [f"first.{name}" for name, _ in critic.named_parameters()]
+
+
 def test_a_shared_optimiser_is_one(toy):
     own, shared = gather(
         [phase("r1", "critic.1", shares="critic"), phase("critic", "critic")], toy.toy().networks
