@@ -13,6 +13,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOGS := runs/logs
+# As many files of tests at a time as there are processors, four at most (each takes a gigabyte); a
+# file stays with one process. More threads than processors would only wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
 STAMP = $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 # $(call step,name,command): run quietly, log to runs/logs/name.log, print a line with the time.
@@ -41,7 +45,7 @@ book: install assets ## set up, execute every chapter at `quick`, render HTML to
 
 test: install assets ## set up, then unit tests, every chapter at `smoke`, nbval on the stored outputs
 	$(call timed,check,$(BIN)/facelab book check)
-	$(call timed,tests,$(BIN)/python -m pytest -q -m "not slow")
+	$(call timed,tests,$(PYTEST) -m "not slow")
 
 install: $(STAMP) ## create .venv and install the locked packages
 
