@@ -211,7 +211,15 @@ def test_ctrl_c_ends_a_run_after_its_step_and_gives_the_handler_back(toy, tmp_pa
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_a_second_ctrl_c_ends_it_at_once(toy, tmp_path):
+@pytest.fixture
+def raising_ctrl_c():
+    """Python's own handler of Ctrl-C, which a program in the background doesn't have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(toy, tmp_path, raising_ctrl_c):
     method = toy.toy(kind="single")
 
     def loss(batch, step):
