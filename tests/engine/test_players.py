@@ -24,6 +24,13 @@ def test_parameters_of_networks_of_parts_and_single_ones(toy):
     assert player.parameters["critic.1.bias"] is networks["critic"][1].bias
 
 
+def test_a_frozen_parameter_is_nobodys(toy):
+    networks = toy.toy().networks
+    networks["generator"].first.requires_grad_(False)
+    (player,) = gather([phase("a", "generator")], networks)
+    assert list(player.parameters) == ["generator.last.weight", "generator.last.bias"]
+
+
 def test_a_parameter_that_is_named_twice_is_moved_once(toy):
     (player,) = gather([phase("a", "generator", "generator.first")], toy.toy().networks)
     assert len(player.parameters) == 4
