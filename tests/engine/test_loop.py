@@ -1,5 +1,6 @@
 """Whole runs of the toy: how they end, what they write, and how they go on."""
 
+import dataclasses
 import errno
 import itertools
 import json
@@ -55,30 +56,35 @@ def same(first: dict, second: dict) -> bool:
 # --- going on ------------------------------------------------------------------------------------
 
 
+def interrupted(method, step: int, *signals: int):
+    """Have signals sent to this process while a method's first phase is at a step."""
+    first, *others = method.phases()
+
+    def loss(batch, at):
+        if at.number == step:
+            for number in signals or [signal.SIGINT]:
+                os.kill(os.getpid(), number)
+        return first.loss(batch, at)
+
+    phases = [dataclasses.replace(first, loss=loss), *others]
+    method.phases = lambda: phases
+    return method
+
+
 @pytest.mark.parametrize("kind", ["single", "game", "lazy"])
 @pytest.mark.parametrize("log_every", [1, 5])
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(toy, tmp_path, kind, log_every):
     common = {"log_every": log_every, "checkpoint_every": 7}
-    whole = run(toy, tmp_path / "whole", 20, toy.toy(kind=kind, dropout=0.3), **common)
-    stopped = toy.toy(kind=kind, dropout=0.3)
-
-    def stop(networks):
-        os.kill(os.getpid(), signal.SIGINT)
-        return {}
-
-    part = run(
-        toy, tmp_path / "parts", 20, stopped, evaluation=Evaluation(stop, every=13), **common
-    )
+    method = {"kind": kind, "dropout": 0.3}
+    whole = run(toy, tmp_path / "whole", 20, toy.toy(**method), **common)
+    # Step 13 is between two entries of the log: the losses since the first must be kept.
+    part = run(toy, tmp_path / "parts", 20, interrupted(toy.toy(**method), 12), **common)
     assert (part.outcome, part.step) == ("interrupted", 13)
-    rest = run(
-        toy, tmp_path / "parts", 20, toy.toy(5, kind=kind, dropout=0.3), resume=True, **common
-    )
+    rest = run(toy, tmp_path / "parts", 20, toy.toy(5, **method), resume=True, **common)
     assert (rest.outcome, rest.step) == ("finished", 20)
     assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
-    if log_every == 1:
-        assert losses(rest) == losses(whole)
-    else:  # the evaluation made an entry of its own
-        assert losses(rest)[-1] == losses(whole)[-1]
+    assert losses(rest) == losses(whole)
+    assert len(whole.history) == 20 // log_every
 
 
 def test_a_finished_run_can_be_made_longer(toy, tmp_path):
@@ -195,16 +201,7 @@ def test_minutes_end_a_run(toy, tmp_path, monkeypatch):
 
 def test_ctrl_c_ends_a_run_after_its_step_and_gives_the_handler_back(toy, tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    method = toy.toy(kind="single")
-    fit = method.fit_loss
-
-    def loss(batch, step):
-        if step.number == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-        return fit(batch, step)
-
-    method.fit_loss = loss
-    result = run(toy, tmp_path, 12, method)
+    result = run(toy, tmp_path, 12, interrupted(toy.toy(), 4))
     assert (result.outcome, result.step) == ("interrupted", 5)
     assert checkpoints.steps(tmp_path) == ["step-00000005"]
     assert not (tmp_path / "record.json").exists()
@@ -220,28 +217,12 @@ def raising_ctrl_c():
 
 
 def test_a_second_ctrl_c_ends_it_at_once(toy, tmp_path, raising_ctrl_c):
-    method = toy.toy(kind="single")
-
-    def loss(batch, step):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    method.fit_loss = loss
     with pytest.raises(KeyboardInterrupt):
-        run(toy, tmp_path, 12, method)
+        run(toy, tmp_path, 12, interrupted(toy.toy(), 4, signal.SIGINT, signal.SIGINT))
 
 
 def test_ctrl_c_and_then_sigterm_as_torchrun_sends_them_is_one_request(toy, tmp_path):
-    method = toy.toy(kind="single")
-    fit = method.fit_loss
-
-    def loss(batch, step):
-        if step.number == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGTERM)
-        return fit(batch, step)
-
-    method.fit_loss = loss
+    method = interrupted(toy.toy(), 4, signal.SIGINT, signal.SIGTERM)
     result = run(toy, tmp_path, 12, method)
     assert (result.outcome, result.step) == ("interrupted", 5)
     assert checkpoints.steps(tmp_path) == ["step-00000005"]
@@ -267,9 +248,8 @@ def test_weights_that_are_not_finite_are_never_kept(toy, tmp_path):
             method.critic[1].bias[0] = math.nan  # nothing that the loss sees
         return {}
 
-    phase = method.phases()[0]
-    object.__setattr__(phase, "after", after)
-    method.phases = lambda: [phase]
+    phases = [dataclasses.replace(phase, after=after) for phase in method.phases()]
+    method.phases = lambda: phases
     with pytest.raises(TrainingError, match=r"critic.1.bias is not finite after step 2; there is"):
         run(toy, tmp_path, 3, method)
     assert checkpoints.steps(tmp_path) == []
