@@ -70,7 +70,19 @@ def test_without_a_game_there_is_one_phase_and_no_discriminator(teacher):
     assert [p.name for p in method.phases()] == ["generator"]
     assert set(method.networks) == {"generator", "teacher"}
     terms = method.generator_terms(batch(), Step(0, torch.Generator()))
-    assert set(terms) == {"pixels"}
+    assert set(terms) == {"pixels", "coarse"}
+
+
+def test_the_coarse_error_by_hand():
+    """One pixel that is 16 too bright is 1 too bright in a block of 4, and so on."""
+    target = torch.zeros(2, 3, 16, 16)
+    images = target.clone()
+    images[1, :, 5, 5] = 16.0
+    found = distillation.coarse_error(target, images)
+    each = 16 / 256  # of each scale: the mean of blocks that all have the sign of the one pixel
+    torch.testing.assert_close(found, torch.tensor([0.0, 3 * each]))
+    images[1, :, 5, 6] = -16.0  # in the same block of 4: the mean is right again
+    assert distillation.coarse_error(target, images)[1] == 0
 
 
 def test_the_student_comes_closer_to_the_teacher(teacher, training):

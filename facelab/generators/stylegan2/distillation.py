@@ -6,18 +6,23 @@ is needed, though one may be added for sharpness. This is the book's own recipe,
 
 - The teacher is frozen. Its latents are brought to length sqrt(latents), as the student's mapping
   network does to its own: z and 2 z are one face to the student, and so they are to its teacher.
-- The loss is the mean absolute difference of the two images; with `adversarial`, also -log D of
-  the student's image, D being StyleGAN2's discriminator, whose real images are the teacher's.
+- The loss is the mean absolute difference of the two images and, with `coarse`, of their means
+  over 4, 8 and 16 pixels, which a student can match long before it has any detail; with
+  `adversarial`, also -log D of the student's image, D being StyleGAN2's discriminator, whose real
+  images are the teacher's.
+- The mapping network is shallow and learns as fast as the rest: there is no game for it to upset.
 - The student's noise is the stored one, for the teacher has none.
 
 What comes out is a copy of DCGAN's faces: no better than the teacher, and smoother.
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from facelab.generators import adversarial, dcgan, presets
@@ -29,22 +34,27 @@ from facelab.phases import Method, Phase, Step, Terms
 from facelab.types import Batch, Image
 
 METHOD = "stylegan2-distillation"
+COARSE = (4, 8, 16)  # pixels
 
 
 @dataclass(frozen=True)
 class Config:
-    """The student's settings, the weight of the pixels' error, and that of the game, if any.
+    """The student's settings, the weights of the pixels' and the means' errors, and of the game.
 
-    Raises `ParameterError` on a weight below 0.
+    `beta1` is Adam's where there is no game. Raises `ParameterError` on a weight below 0.
     """
 
     student: sizes.Config = field(default_factory=lambda: STUDENT)
     pixels: float = 10.0
+    coarse: float = 10.0
     adversarial: float = 0.0
+    beta1: float = 0.9
 
     def __post_init__(self):
         presets.require_positive({"pixels": self.pixels})
-        presets.require_positive({"adversarial": self.adversarial}, zero=True)
+        more = {"coarse": self.coarse, "adversarial": self.adversarial}
+        presets.require_positive(more, zero=True)
+        presets.require_share({"beta1": self.beta1})
 
     @property
     def size(self) -> int:
@@ -60,8 +70,10 @@ class Config:
 STUDENT = sizes.Config(
     channels=(128, 128, 128, 64, 32),
     latents=100,
-    styles=128,
-    mapping_layers=4,
+    styles=256,
+    mapping_layers=2,
+    mapping_rate=1.0,
+    learning_rate=0.004,
     r1=0.1,
     batch_size=16,
     ema_decay=0.998,
@@ -100,6 +112,16 @@ class Teacher(nn.Module):
         return self.generator(pixel_norm(latent))
 
 
+def coarse_error(target: Image, images: Image) -> adversarial.PerSample:
+    """Return the mean |difference| of the images' means over 4, 8 and 16 pixels, added up."""
+    errors = [
+        adversarial.reconstruction_error(F.avg_pool2d(target, k), F.avg_pool2d(images, k))
+        for k in COARSE
+        if k <= images.shape[2]
+    ]
+    return torch.stack(errors).sum(0)
+
+
 class Distillation(Method):
     """Trains a StyleGAN2 to draw what another generator draws, latent by latent.
 
@@ -135,7 +157,9 @@ class Distillation(Method):
         """Return the student's phase and, where there is a game, the discriminator's and R1."""
         c, student = self.config, self.config.student
         maker = training.lazy(student.learning_rate, student.path_every)
-        weights = {"pixels": c.pixels}
+        if not c.adversarial:  # only a game needs a short memory
+            maker = dataclasses.replace(maker, betas=(c.beta1, maker.betas[1]))
+        weights = {"pixels": c.pixels, "coarse": c.coarse}
         if c.adversarial:
             weights["adversarial"] = c.adversarial
         phases = [Phase("generator", ("generator",), self.generator_terms, maker, weights=weights)]
@@ -158,7 +182,11 @@ class Distillation(Method):
         """Return the mean |student - teacher| of each image and, in a game, -log D(student)."""
         z = step.draw(self.generator.sample_latent, len(batch), batch.images)
         images = self.generator(z)
-        terms = {"pixels": adversarial.reconstruction_error(self.teacher(z), images)}
+        target = self.teacher(z)
+        terms = {
+            "pixels": adversarial.reconstruction_error(target, images),
+            "coarse": coarse_error(target, images),
+        }
         if self.config.adversarial:
             fake = self.discriminator(images)
             terms["adversarial"] = adversarial.non_saturating_generator(fake)
