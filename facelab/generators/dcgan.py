@@ -66,7 +66,9 @@ class Config:
 
 
 TINY = Config(latents=8, width=4, batch_size=8, ema_decay=0.9)
-BOOK = Config(width=48)  # the prior of Li & Luo; the generator has 2.8 million parameters
+# The prior of Li & Luo; the generator has 2.8 million parameters. Small batches and a short average
+# suit the few thousand steps that two cores can do.
+BOOK = Config(width=48, batch_size=32, ema_decay=0.995)
 PAPER = Config(latents=100, width=128, batch_size=128)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
