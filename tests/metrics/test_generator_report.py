@@ -115,11 +115,17 @@ def test_it_is_what_the_measures_say_one_by_one(networks, reference):
 
 
 def test_a_record_can_hold_it_and_all_have_intervals(networks, reference):
-    found = report(Stub(), reference, networks, spaces=("z", "w"))
+    told = []
+    found = report(
+        Stub(), reference, networks, spaces=("z", "w"), progress=lambda *done: told.append(done)
+    )
     assert json.loads(json.dumps(found, allow_nan=False)).keys() == found.keys()
     assert found["seconds"] > 0
     lengths = found["path_length"]
     assert lengths.keys() == {"z", "w"}
+    assert [lengths[space]["name"][-1] for space in "zw"] == ["z", "w"]
+    assert lengths["z"]["interpolation"] != lengths["w"]["interpolation"]
+    assert told[-3:] == [(100, 140), (120, 140), (140, 140)]
     for result in (found["frechet"], found["kernel"], found["diversity"], *lengths.values()):
         assert result["interval"]["low"] < result["interval"]["high"]
     assert all(found["coverage"]["intervals"].values())
