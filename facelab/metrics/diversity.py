@@ -17,7 +17,8 @@ from facelab.errors import ParameterError
 from facelab.metrics.bootstrap import MINIMUM_PEOPLE, Interval
 from facelab.metrics.features import Features, require_features
 
-CHUNK = 1000
+# Rows of distances, and draws of the bootstrap, that are computed at once.
+CHUNK, DRAWS = 1000, 100
 
 Rows = Float[Tensor, "faces features"]
 
@@ -88,10 +89,13 @@ def _interval(
     if count < MINIMUM_PEOPLE:
         return None
     values = []
-    for _ in range(replicates):
-        drawn = torch.randint(count, (count,), generator=random).bincount(minlength=count)
-        values.append(float(mean_distances(unit, drawn[None].double())[0]))
-    ends = np.nanquantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    for start in range(0, replicates, DRAWS):
+        shape = (min(DRAWS, replicates - start), count)
+        drawn = torch.randint(count, shape, generator=random)
+        times = torch.zeros(shape, dtype=torch.float64)
+        times.scatter_add_(1, drawn, torch.ones_like(times))
+        values.append(mean_distances(unit, times))
+    ends = np.nanquantile(torch.cat(values), [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(ends[0]), float(ends[1]), confidence, replicates)
 
 

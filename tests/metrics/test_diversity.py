@@ -75,7 +75,8 @@ def test_the_interval_is_over_faces():
 
 def test_a_seed_fixes_the_interval_and_few_faces_have_none(random):
     rows = torch.randn(20, 4, generator=random)
-    assert measure(rows) == measure(rows)
+    assert measure(rows, replicates=250) == measure(rows, replicates=250)
+    assert measure(rows, replicates=250).interval.replicates == 250
     assert measure(rows).interval != measure(rows, seed=1).interval
     assert measure(rows[:4]).interval is None
     assert measure(rows[:5]).interval is not None
