@@ -58,7 +58,7 @@ def training_of(method: str) -> dict:
 
 def measure(faces: int) -> dict:
     """Measure every row on as many faces, against as many others."""
-    judge = extractor("dlib")
+    judge = extractor("dlib-stage4")
     others = Samples(faces, seed=90, split="test")
     batches = (
         others.batch(range(start, min(start + AT_ONCE, faces))).images

@@ -82,7 +82,7 @@ class Config:
 
 
 TINY = Config(width=4, code=8, k_rate=0.01, batch_size=8, ema_decay=0.9)
-BOOK = Config(width=24)
+BOOK = Config(width=24, ema_decay=0.998)
 PAPER = Config(size=128, width=128, halve_at=(100_000, 200_000, 300_000))
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
