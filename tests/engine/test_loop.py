@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_stops_it(toy, tmp_path, checkpoint_every):
     # Nothing was moved by it.
     state = [t for n in method.networks.values() for t in n.state_dict().values()]
     assert all(torch.isfinite(tensor).all() for tensor in state)
-    assert all(p.requires_grad for p in method.critic.parameters())
+    assert all(p.requires_grad for n in method.networks.values() for p in n.parameters())
 
 
 def test_weights_that_are_not_finite_are_never_kept(toy, tmp_path):
@@ -318,15 +318,15 @@ def test_evaluations_come_when_they_are_due_and_at_the_end(toy, tmp_path):
 
 
 def test_a_run_that_gets_no_better_stops_and_keeps_its_best(toy, tmp_path):
-    scores = iter([5.0, 3.0, 4.0, math.nan, 3.0, 1.0])
+    scores = iter([5.0, 6.0, 3.0, 4.0, math.nan, 3.0, 1.0])
     evaluation = Evaluation(lambda networks: {"fd": next(scores)}, 2, watch="fd", patience=3)
     result = run(toy, tmp_path, 20, evaluation=evaluation, keep=1)
-    assert (result.outcome, result.step) == ("stopped early", 10)
-    assert checkpoints.steps(tmp_path) == ["step-00000004", "step-00000010"]
+    assert (result.outcome, result.step) == ("stopped early", 12)
+    assert checkpoints.steps(tmp_path) == ["step-00000006", "step-00000012"]
     record = run_record.read(tmp_path)
-    assert record["best"] == {"step": 4, "value": 3.0}
+    assert record["best"] == {"step": 6, "value": 3.0}
     again = run(toy, tmp_path, 20, evaluation=evaluation, resume=True, keep=1)
-    assert (again.outcome, again.step) == ("stopped early", 10)
+    assert (again.outcome, again.step) == ("stopped early", 12)
 
 
 def test_the_best_and_the_patience_survive_a_resume(toy, tmp_path):
@@ -357,19 +357,21 @@ def test_an_evaluation_changes_nothing_in_training(toy):
         networks["generator"](torch.rand(5, 3))
         return {}
 
-    plain = run(toy, None, 6, toy.toy(normalised=True, dropout=0.2))
-    watched = run(
-        toy, None, 6, toy.toy(normalised=True, dropout=0.2), evaluation=Evaluation(measure, 2),
-        preview_every=2,
-    )  # fmt: skip
-    assert losses(plain) == losses(watched)
+    results = []
+    for options in ({}, {"evaluation": Evaluation(measure, 2)}):
+        method = toy.toy(normalised=True, dropout=0.2)
+        method.averaged = ()  # so that what is measured is what is trained
+        results.append(losses(run(toy, None, 6, method, **options)))
+    assert results[0] == results[1]
 
 
 # --- previews ------------------------------------------------------------------------------------
 
 
-def test_previews_are_grids_of_the_averages_faces(toy, tmp_path):
-    method = toy.toy()
+@pytest.mark.parametrize("averaged", [("generator",), ()])
+def test_previews_are_grids_of_the_best_networks_faces(toy, tmp_path, averaged):
+    method = toy.toy(dropout=0.5)
+    method.averaged = averaged
     result = run(toy, tmp_path, 5, method, preview_every=2, preview_faces=9)
     names = ["step-00000002.png", "step-00000004.png", "step-00000005.png"]
     assert sorted(os.listdir(tmp_path / "previews")) == names
