@@ -26,7 +26,7 @@ SHIPPED = {
     "DCGAN": ("dcgan", dcgan.book),
     "BEGAN": ("began", began.book),
     "StyleGAN2": ("stylegan2", training.book),
-    "StyleGAN2, distilled": ("stylegan2-distilled", distillation.book),
+    "StyleGAN2, distilled": ("stylegan2-distillation", distillation.book),
 }
 AT_ONCE = 256
 

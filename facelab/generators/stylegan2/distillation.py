@@ -16,6 +16,7 @@ is needed, though one may be added for sharpness. This is the book's own recipe,
 What comes out is a copy of DCGAN's faces: no better than the teacher, and smoother.
 """
 
+import copy
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -135,7 +136,8 @@ class Distillation(Method):
     def __init__(self, config: Config = BOOK, teacher: Generator | None = None):
         student = config.student
         self.config, self.ema_decay = config, student.ema_decay
-        teacher = dcgan.pretrained() if teacher is None else teacher
+        # A copy: the loop moves networks to its device, and the pre-trained one is everybody's.
+        teacher = copy.deepcopy(dcgan.pretrained()) if teacher is None else teacher
         wanted, given = (teacher.latents, teacher.size), (student.latents, student.size)
         presets.require(
             wanted == given,
