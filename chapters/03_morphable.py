@@ -44,17 +44,8 @@ from facelab import figures, widgets
 from facelab.book.exercises import Exercise, source
 from facelab.data import anny_faces, card
 from facelab.generators import dcgan
-from facelab.geometry import (
-    appearance,
-    camera,
-    fit,
-    lighting,
-    morphable,
-    painting,
-    pixel_fit,
-    rasterize,
-    render,
-)
+from facelab.geometry import appearance, camera, fit, lighting, morphable
+from facelab.geometry import painting, pixel_fit, rasterize, render
 from facelab.metrics import verification
 from facelab.recognition import align, embedder, face_points
 
