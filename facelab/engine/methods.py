@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # name -> module:class; the class has a classmethod `preset(name)` that returns a `Method`.
 METHODS = {
+    "book-embedder": "facelab.recognition.book_training:Training",
     "dcgan": "facelab.generators.dcgan:Game",
     "began": "facelab.generators.began:Game",
     "stylegan2": "facelab.generators.stylegan2.training:Game",

@@ -58,7 +58,7 @@ class Config:
             )
 
 
-TINY = Config(book_embedder.TINY, people=8, batch_size=8, ema_decay=0.9)
+TINY = Config(book_embedder.TINY, people=64, batch_size=8, ema_decay=0.9)
 BOOK = Config()
 PAPER = Config(people=10_000, batch_size=256)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}

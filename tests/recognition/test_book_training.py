@@ -41,9 +41,9 @@ def test_the_softmax_sees_angles_alone(method, batch, monkeypatch):
         method.classifier.weight.mul_(7.0)
     torch.testing.assert_close(method.terms(batch, step())["softmax"], before)
     with torch.no_grad():
-        method.classifier.weight.copy_(method.classifier.weight[:1].expand(8, -1))
+        method.classifier.weight.copy_(method.classifier.weight[:1].expand(64, -1))
     alike = method.terms(batch, step())["softmax"]
-    torch.testing.assert_close(alike, torch.full((8,), math.log(8)))
+    torch.testing.assert_close(alike, torch.full((8,), math.log(64)))
 
 
 def test_the_triplets_mean_is_the_batchs(method, batch, monkeypatch):
@@ -92,8 +92,8 @@ def test_the_preview_pairs_each_face_with_another_one(method, batch):
 
 
 def test_what_does_not_fit_is_named(method, batch):
-    stranger = dataclasses.replace(batch, identity=batch.identity + 8)
-    with pytest.raises(DatasetError, match="person number 11, the classifier has 8 people"):
+    stranger = dataclasses.replace(batch, identity=batch.identity + 61)
+    with pytest.raises(DatasetError, match="person number 64, the classifier has 64 people"):
         method.terms(stranger, step())
     with pytest.raises(ParameterError, match="1 people in batches of 64 teach nothing"):
         Config(people=1)
