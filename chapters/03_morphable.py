@@ -608,8 +608,12 @@ fitted = fit.fit_landmarks(model, points, size=64, settings=settings)
 eyes = (points[:, 36] - points[:, 45]).norm(dim=1)
 error = fitted.residual_px.mean(1) / eyes
 half, most = error.quantile(torch.tensor([0.5, 0.9])).tolist()
-print(f"{generated} generated faces, {int(fitted.converged.sum())} fits converged")
-print(f"landmark error, distances of the eyes: median {half:.1%}, 90 % {most:.1%}")
+print(
+    f"{generated} generated faces, {int(fitted.converged.sum())} fits converged"
+)
+print(
+    f"landmark error, distances of the eyes: median {half:.1%}, 90 % {most:.1%}"
+)
 
 # %% [markdown]
 # Best, median and worst by that error, chosen by rule. Light and skin are found from the pixels afterwards
