@@ -578,9 +578,12 @@ figures.show(
 # cloud of features, and take the distance of the Gaussians {cite:p}`heusel2017ttur`. With the Inception network's features
 # that number is called FID. We don't have that network here, so we use what the recogniser sees at its fourth
 # stage, before it has boiled a face down to a person, and give the number another name, `dlib-stage4-fd`: a distance
-# is worth nothing without the features it was taken in. (Its last stage won't do: to it a grey square is a
-# person like any other, and a network of random weights gets a precision of one.) Beside it are precision (how many generated faces lie where real ones do) and recall (how much of the real
-# cloud is reached) {cite:p}`kynkaanniemi2019precision`, and the mean identity distance of two faces.
+# is worth nothing without the features it was taken in.
+#
+# Beside it are counts. Draw a ball around each real face that reaches to its third neighbour. Precision is the share of
+# generated faces in some ball; recall is the same with the roles exchanged {cite:p}`kynkaanniemi2019precision`; coverage
+# is the share of balls, here to the fifth neighbour, with a generated face in them {cite:p}`naeem2020reliable`. The last column is the mean identity
+# distance of two faces of a row.
 
 # %%
 reference = samples.Samples(faces, seed=seed + 9)
@@ -596,7 +599,9 @@ rated = {
 # %%
 judge = extractors.extractor("dlib-stage4")
 known = generator_report.describe(reference.batch(range(faces)).images, judge)
-print(f"{'':22}{'distance':>9}{'precision':>11}{'recall':>8}{'identity':>10}")
+print(
+    f"{'':22}{'distance':>9}{'precision':>11}{'recall':>8}{'coverage':>10}{'identity':>10}"
+)
 for name, network in rated.items():
     found = generator_report.generator_report(
         network,
@@ -609,7 +614,7 @@ for name, network in rated.items():
     cover, apart = found["coverage"], found["diversity"]
     print(
         f"{name:22}{found['frechet']['value']:9.3f}{cover['precision']:11.2f}"
-        f"{cover['recall']:8.2f}{apart['mean_distance']:10.3f}"
+        f"{cover['recall']:8.2f}{cover['coverage']:10.2f}{apart['mean_distance']:10.3f}"
     )
 
 # %% [markdown]
@@ -620,10 +625,10 @@ for name, network in rated.items():
 kept = overview.record("records/generators.json")
 print(f"{kept['faces']} faces each; reference: {kept['reference']}")
 for name, row in kept["rows"].items():
-    between = row["frechet"]["interval"]
+    between, cover = row["frechet"]["interval"], row["coverage"]
     print(
-        f"{name:22}{row['frechet']['value']:9.3f} [{between['low']:.3f}, {between['high']:.3f}]  "
-        f"precision {row['coverage']['precision']:.2f}, recall {row['coverage']['recall']:.2f}"
+        f"{name:22}{row['frechet']['value']:7.3f} [{between['low']:.3f}, {between['high']:.3f}]"
+        f"  precision {cover['precision']:.2f}, recall {cover['recall']:.2f}, coverage {cover['coverage']:.2f}"
     )
 for name, row in kept["training"].items():
     print(
@@ -631,12 +636,17 @@ for name, row in kept["training"].items():
     )
 
 # %% [markdown]
-# Three things to see. Ours had minutes on two cores, and only DCGAN's game has come
-# far enough to draw different people: BEGAN has found *a* face, the one that is easiest to copy, and
-# StyleGAN2, whose steps are the dearest, has found colours and textures. Their authors gave them days on several
-# graphics cards. The distilled network is blurred, because a mean absolute error prefers a mean face to
-# a wrong one, but it is blurred in the right places: copying is an easier lesson than a quarrel. And no column alone will do: a generator that
-# drew one good face forever would have a fine precision.
+# Four things to see.
+#
+# - The first row has a precision of one, and every face in it is a grey square. Some real face lies so far out that
+#   its ball is huge, and the square is in it. Nearly all other balls are empty: coverage says what precision hides.
+# - Ours had minutes on two cores, and only DCGAN's game has come far enough to draw different people. BEGAN has found
+#   *a* face, the one that is easiest to copy; StyleGAN2, whose steps are the dearest, is still looking. Their
+#   authors gave them days on several graphics cards.
+# - The distilled network is blurred, because a mean absolute error prefers a mean face to a wrong one, but it is
+#   blurred in the right places. Copying is an easier lesson than a quarrel.
+# - All of ours learned from the pre-trained generator's faces, which are the reference here. It can't be beaten at being
+#   itself, so the last row is the floor: what two samples of one generator are apart.
 #
 # ## What the papers leave open
 #
