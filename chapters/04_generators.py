@@ -288,7 +288,7 @@ slope_penalty.prove(r1_solution)
 source(dcgan.Game.phases)
 
 # %% [markdown]
-# The loop does the rest, for this method and for every other of the book. Here is a run of a minute on
+# The loop does the rest, for this method and for every other of the book. Here is a short run on
 # samples of the pre-trained generator. It shows the machinery at work and no more; the shipped network had longer.
 
 # %%
@@ -311,11 +311,11 @@ run = loop.train(
 #
 # $$ L_D = \mathcal L(x) - k_t\, \mathcal L(G(z)), \qquad L_G = \mathcal L(G(z)), \tag{4.4} $$
 #
-# $$ k_{t+1} = k_t + \lambda\bigl(\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr), \qquad
-#    M = \mathcal L(x) + \bigl|\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr|. \tag{4.5} $$
+# $$ \begin{aligned} k_{t+1} &= k_t + \lambda\bigl(\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr), \\
+#    M &= \mathcal L(x) + \bigl|\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr|. \end{aligned} \tag{4.5} $$
 #
-# When generated pictures are copied too well, $k$ falls. $M$ tells how far training is, which other
-# GANs can't.
+# When generated pictures are copied too well, $k$ rises, and $D$ turns against them. $M$ tells how far
+# training is, which other GANs can't.
 
 # %%
 source(adversarial.next_k)
