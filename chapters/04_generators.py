@@ -311,11 +311,11 @@ run = loop.train(
 #
 # $$ L_D = \mathcal L(x) - k_t\, \mathcal L(G(z)), \qquad L_G = \mathcal L(G(z)), \tag{4.4} $$
 #
-# $$ \begin{aligned} k_{t+1} &= k_t + \lambda\bigl(\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr), \\
-#    M &= \mathcal L(x) + \bigl|\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr|. \end{aligned} \tag{4.5} $$
+# $$ k_{t+1} = k_t + \lambda\bigl(\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr). \tag{4.5} $$
 #
-# When generated pictures are copied too well, $k$ rises, and $D$ turns against them. $M$ tells how far
-# training is, which other GANs can't.
+# When generated pictures are copied too well, $k$ rises, and $D$ turns against them. One number,
+# $M = \mathcal L(x) + \bigl|\gamma\, \mathcal L(x) - \mathcal L(G(z))\bigr|$, tells how far training is, which other
+# GANs don't have.
 
 # %%
 source(adversarial.next_k)
