@@ -29,7 +29,23 @@ NOTICE = (
 
 
 def build(heads: int = HEADS, seed: int = SEED) -> tuple[dict, dict]:
-    """Return the tensors and the description of the model."""
+    """Return the tensors and the description of the model.
+
+    On one thread: sums that are divided among more of them round differently.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            return _build(heads, seed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _build(heads: int, seed: int) -> tuple[dict, dict]:
     from head_parts import sampling, source
 
     bust = source.load()
