@@ -9,13 +9,10 @@ same under autocast to bfloat16 with channels last, which is what `--precision b
 
 import argparse
 import contextlib
-import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from recording import record
+from recording import best_seconds, record
 
 from facelab.engine.methods import build
 from facelab.generators import dcgan
@@ -27,18 +24,6 @@ from facelab.types import Batch
 ROOT = Path(__file__).parents[1]
 GOALS = {"DCGAN-64 training step": 1.4, "DCGAN-64 sampling": 1.6, "StyleGAN2-64 synthesis": 1.5}
 METHODS = ("dcgan", "began", "stylegan2", "stylegan2-distillation")
-
-
-def best_seconds(competitors: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """The best time of each, who take turns after one that doesn't count."""
-    best = dict.fromkeys(competitors, math.inf)
-    for turn in range(turns + 1):
-        for name, run in competitors.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def precision(bf16: bool):

@@ -11,12 +11,10 @@ import argparse
 import importlib.metadata
 import importlib.util
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from recording import record
+from recording import best_seconds, record
 
 from facelab.geometry.camera import Camera, rotation_from_euler
 from facelab.geometry.lighting import Light, shade
@@ -97,18 +95,6 @@ def _kernel(wp):
             distance[row, column] = -hit.t * towards[2]
 
     return cast
-
-
-def best_seconds(competitors: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """The best time of each, who take turns after one that doesn't count."""
-    best = dict.fromkeys(competitors, math.inf)
-    for turn in range(turns + 1):
-        for name, run in competitors.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def measure(count: int, turns: int, threads: int) -> dict:

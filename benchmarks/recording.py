@@ -1,14 +1,28 @@
-"""What every benchmark's record says of the machine and the run, and how it is written."""
+"""What benchmarks share: how competitors are timed, and what a record says of machine and run."""
 
 import datetime
 import json
+import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from facelab.engine.provenance import machine
+
+
+def best_seconds(competitors: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """The best time of each, who take turns after one that doesn't count."""
+    best = dict.fromkeys(competitors, math.inf)
+    for turn in range(turns + 1):
+        for name, run in competitors.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
 
 
 def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], **more) -> None:

@@ -168,15 +168,7 @@ class Distillation(Method):
         if not c.adversarial:
             return phases
         critic = training.lazy(student.learning_rate, student.r1_every)
-        r1 = Phase(
-            "r1",
-            ("discriminator",),
-            self.r1_terms,
-            critic,
-            weights={"penalty": student.r1 / 2 * student.r1_every},
-            every=student.r1_every,
-            shares="discriminator",
-        )
+        r1 = training.r1_phase(student, self.r1_terms, critic)
         second = Phase("discriminator", ("discriminator",), self.discriminator_terms, critic)
         return [*phases, second, r1]
 

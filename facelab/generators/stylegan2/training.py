@@ -27,6 +27,19 @@ def lazy(learning_rate: float, every: int) -> Optimiser:
     return Optimiser(c * learning_rate, betas=(0.0, 0.99**c))
 
 
+def r1_phase(config: Config, terms: Callable[[Batch, Step], Terms], critic: Optimiser) -> Phase:
+    """Return R1's phase: gamma / 2 times the penalty, times the steps that it leaves out."""
+    return Phase(
+        "r1",
+        ("discriminator",),
+        terms,
+        critic,
+        weights={"penalty": config.r1 / 2 * config.r1_every},
+        every=config.r1_every,
+        shares="discriminator",
+    )
+
+
 class Game(Method):
     """StyleGAN2's training, in four phases: two steps of the game, two of its regularisers.
 
@@ -70,20 +83,11 @@ class Game(Method):
             shares="generator",
             after=self.follow,
         )
-        r1 = Phase(
-            "r1",
-            ("discriminator",),
-            self.r1_terms,
-            critic,
-            weights={"penalty": c.r1 / 2 * c.r1_every},
-            every=c.r1_every,
-            shares="discriminator",
-        )
         return [
             Phase("generator", ("generator",), self.generator_terms, maker),
             *([path] if c.path_weight else []),
             Phase("discriminator", ("discriminator",), self.discriminator_terms, critic),
-            *([r1] if c.r1 else []),
+            *([r1_phase(c, self.r1_terms, critic)] if c.r1 else []),
         ]
 
     def generator_terms(self, batch: Batch, step: Step) -> Terms:
