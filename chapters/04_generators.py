@@ -70,7 +70,7 @@ figures.show(
 
 # %% [markdown]
 # **Predict before you run on.** One row is by a network whose weights are random. Two were trained by us
-# on two processor cores (the last table says for how long), one by its authors on a graphics card for much longer. Order them by how *real* they
+# on one processor core each (the last table says for how long), one by its authors. Order them by how *real* they
 # look. Then order them by how *different* the eight people of a row are. Is it the same order? We
 # measure both at the end.
 #
@@ -400,7 +400,7 @@ figures.show(
 # %% [markdown]
 # ## StyleGAN2: a second latent space
 #
-# A normal cloud in 64 dimensions is a poor map of faces: some combinations of its axes belong to nobody. StyleGAN
+# A normal cloud in many dimensions is a poor map of faces: some combinations of its axes belong to nobody. StyleGAN
 # lets a small network $f$ bend it first, $w = f(z)$, and each layer is steered by $w$ on its own
 # {cite:p}`karras2019stylegan`. The steering scales the weights of a convolution, and then undoes what
 # that did to the size of its output {cite:p}`karras2020stylegan2`:
@@ -627,20 +627,19 @@ print(f"{kept['faces']} faces each; reference: {kept['reference']}")
 for name, row in kept["rows"].items():
     between, cover = row["frechet"]["interval"], row["coverage"]
     print(
-        f"{name:22}{row['frechet']['value']:7.3f} [{between['low']:.3f}, {between['high']:.3f}]"
-        f"  precision {cover['precision']:.2f}, recall {cover['recall']:.2f}, coverage {cover['coverage']:.2f}"
+        f"{name:21}{row['frechet']['value']:6.3f} [{between['low']:.3f}, {between['high']:.3f}]"
+        f"  precision {cover['precision']:.2f}, coverage {cover['coverage']:.2f}"
     )
 for name, row in kept["training"].items():
-    print(
-        f"{name}: {row['images']:,} images in {row['minutes']:.0f} minutes on {row['machine']}"
-    )
+    print(f"{name}: {row['images']:,} images, {row['minutes']:.0f} minutes")
+print("trained on", row["machine"], "and", row["threads"], "thread")
 
 # %% [markdown]
 # Four things to see.
 #
 # - The first row has a precision of one, and every face in it is a grey square. Some real face lies so far out that
 #   its ball is huge, and the square is in it. Nearly all other balls are empty: coverage says what precision hides.
-# - Ours had minutes on two cores, and only DCGAN's game has come far enough to draw different people. BEGAN has found
+# - Ours had minutes on one core each, and only DCGAN's game has come far enough to draw different people. BEGAN has found
 #   *a* face, the one that is easiest to copy; StyleGAN2, whose steps are the dearest, is still looking. Their
 #   authors gave them days on several graphics cards.
 # - The distilled network is blurred, because a mean absolute error prefers a mean face to a wrong one, but it is
