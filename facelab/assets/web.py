@@ -14,7 +14,7 @@ from pathlib import Path
 
 from facelab.assets import cache
 from facelab.assets.archives import CHUNK
-from facelab.assets.download import bar
+from facelab.assets.fetching import bar
 from facelab.assets.table import File
 from facelab.errors import AssetError
 

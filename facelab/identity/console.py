@@ -25,7 +25,7 @@ EMBEDDER: Option = click.option(
     default="dlib",
     show_default=True,
     metavar="NAME",
-    help="Or facenet-vggface2, facenet-casia: see data_scripts/facenet.py.",
+    help="Or faceres; facenet-vggface2, facenet-casia: see data_scripts/facenet.py.",
 )
 DEVICE: Option = click.option(
     "--device",
@@ -34,7 +34,10 @@ DEVICE: Option = click.option(
     help="[a GPU if there is one]",
 )
 ALIGNED: Option = click.option(
-    "--aligned", is_flag=True, help="The pictures are square crops, aligned already."
+    "--aligned",
+    is_flag=True,
+    help="The pictures are square crops, aligned already: to the recogniser's template where they "
+    "have its size, else framed like the book's faces (book64).",
 )
 JSON: Option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."

@@ -5,7 +5,7 @@ name of the network that made them.
 
 | name | network | features |
 |---|---|---|
-| "dlib", "facenet-..." | a face recogniser: who it is, light and pose left out | its embedding |
+| "dlib", "faceres", "facenet-..." | a recogniser: who it is, not light or pose | its embedding |
 | "dlib-stage4", "dlib-stage5" | inside dlib's: what a face looks like | means over the picture |
 | "inception" | Inception v3 as the FID's authors have it | 2,048 means, before the classes |
 | "inception-torchvision" | the same layers, weights and pools of torchvision | 2,048 means |
@@ -33,9 +33,9 @@ from torch import Tensor, nn
 from facelab import assets
 from facelab.errors import AssetError, CheckpointError, ImageError, ParameterError
 from facelab.recognition import align, embedder
+from facelab.recognition.align import reframe
 from facelab.recognition.dlib_resnet import BLOCKS, DlibResNet
 from facelab.recognition.embedder import Embedder
-from facelab.recognition.sampling import move_points, resize_transform, warp
 from facelab.types import Embedding, Image
 
 FRAMING = "book64"
@@ -79,32 +79,6 @@ class Extractor(nn.Module, ABC):
 
 
 # --- faces ---------------------------------------------------------------------------------------
-
-
-def reframe(images: Image, framing: str, template: str) -> Float[Tensor, "batch 3 size size"]:
-    """Bring faces that are aligned to one template to another one's place and size.
-
-    Images are square, of any size; their eyes lie where `framing` has them, in proportion. What
-    lies outside a picture is black. Differentiable. Raises `ImageError` when they are not square
-    and `ParameterError` when there is no such template.
-    """
-    height, width = images.shape[2:]
-    if height != width or not height:
-        raise ImageError(
-            f"faces framed like {framing!r} are square, these are {width} x {height} pixels"
-        )
-    source, target = align.find_template(framing), align.find_template(template)
-    size = (target.size, target.size)
-    if source == target:
-        return images if (height, width) == size else _resized(images, size)
-    enlarge = resize_transform((source.size, source.size), (height, width))
-    transform = align.template_transform(move_points(source.points_xy[None], enlarge), target)
-    return warp(images, transform.to(images).expand(len(images), -1, -1), size)
-
-
-def _resized(images: Image, size: tuple[int, int]) -> Float[Tensor, "batch 3 size size"]:
-    transform = resize_transform((images.shape[2], images.shape[3]), size).to(images)
-    return warp(images, transform.expand(len(images), -1, -1), size)
 
 
 class FaceFeatures(Extractor):

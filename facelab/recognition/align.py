@@ -26,6 +26,8 @@ from facelab.recognition.sampling import (
 from facelab.types import Boxes, Image, Landmarks, Similarity
 
 Policy = Literal["error", "largest", "central", "all"]
+# The framing of the book's own faces, of whatever size.
+BOOK = "book64"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ TEMPLATES = {
             160,
             ((48.4, 57.5), (110.6, 57.5), (79.5, 94.5), (51.1, 127.0), (107.9, 127.0)),
         ),
+        # HSE-FaceRes saw crops of MTCNN's boxes with a little around them. Among such crops these
+        # tell people apart best: records/faceres.json, by `python benchmarks/faceres.py`.
+        Template(
+            "faceres224",
+            224,
+            ((75.8, 78.2), (147.2, 78.2), (111.5, 120.7), (78.9, 158.0), (144.1, 158.0)),
+        ),
         # The mean places of the points in the pre-trained generator's faces, made symmetric: a
         # photograph that is aligned so is framed like a generated face.
         Template(
@@ -99,7 +108,7 @@ class Aligned:
 
     `images` (faces, 3, size, size); `transforms` take pixels of the picture to pixels of the crop;
     `landmarks`, `boxes` and `probabilities` are the detector's, in pixels of the picture. For crops
-    that were passed as aligned, nothing was detected: the landmarks are the template's own, the
+    that were passed as aligned, nothing was detected: the landmarks are those of their framing, the
     box is the whole picture and the probability NaN.
     """
 
@@ -180,6 +189,36 @@ def align(
     template = find_template(template)
     transforms = template_transform(landmarks, template)
     return warp(images, transforms, (template.size, template.size))
+
+
+def reframe(images: Image, framing: str, template: str) -> Float[Tensor, "batch 3 size size"]:
+    """Bring faces that are aligned to one template to another one's place and size.
+
+    Images are square, of any size; their eyes lie where `framing` has them, in proportion. What
+    lies outside a picture is black. Differentiable. Raises `ImageError` when they are not square
+    and `ParameterError` when there is no such template.
+    """
+    height, width = images.shape[2:]
+    if height != width or not height:
+        raise ImageError(
+            f"faces framed like {framing!r} are square, these are {width} x {height} pixels"
+        )
+    source, target = find_template(framing), find_template(template)
+    if source == target and width == target.size:
+        return images
+    transform = reframe_transform(width, source, target).to(images)
+    return warp(images, transform.expand(len(images), -1, -1), (target.size, target.size))
+
+
+def reframe_transform(side: int, source: Template, target: Template) -> Similarity:
+    """Return the transform (1, 2, 3) that takes a picture of `side` pixels to another framing.
+
+    The picture's face lies where `source` has it, in proportion.
+    """
+    enlarge = resize_transform((source.size, source.size), (side, side))
+    if source == target:
+        return inverse(enlarge)
+    return template_transform(move_points(source.points_xy[None], enlarge), target)
 
 
 def paste_back(
@@ -279,8 +318,9 @@ def crop_faces(
 
     `policy` says what to do about several faces: "error" refuses them, "largest" takes the largest
     box, "central" the one whose centre is closest to the picture's, "all" takes all, the largest
-    first. With `aligned` the image is a batch of square crops that are aligned already: they are
-    only scaled. `source` is what messages call the picture, such as its file name.
+    first. With `aligned` the image is a batch of square crops that are aligned already: those of
+    the template's size to it, and any others like the book's faces (`book64`, in proportion), which
+    are reframed. `source` is what messages call the picture, such as its file name.
 
     Raises `FaceCountError` when there is no face, or several under "error"; `ImageError` when an
     aligned crop isn't square. Gradients flow to the image.
@@ -323,22 +363,27 @@ def choose(faces: Faces, extent: tuple[int, int], policy: Policy, source: str) -
 
 
 def _as_aligned(images: Image, template: Template, source: str) -> Aligned:
-    """Scale square crops that are aligned already; nothing is detected."""
+    """Take square crops that are aligned already: nothing is detected.
+
+    The template's own size is its own framing; faces of another size are framed like the book's.
+    """
     height, width = images.shape[2:]
     if height != width:
         raise ImageError(
             f"{source}: an aligned face is square, this is {width} x {height} pixels; crop it, or "
             "have the face found and aligned"
         )
-    transforms = resize_transform((height, width), (template.size, template.size))
+    framing = template if width == template.size else TEMPLATES[BOOK]
+    transforms = reframe_transform(width, framing, template)
     transforms = transforms.to(images).expand(len(images), -1, -1)
     size = (template.size, template.size)
     crops = images if (height, width) == size else warp(images, transforms, size)
-    places = template.points_xy.to(images).expand(len(images), -1, -1)
+    enlarge = resize_transform((framing.size, framing.size), (height, width))
+    places = move_points(framing.points_xy[None], enlarge).to(images)
     box = images.new_tensor([[-0.5, -0.5, width - 0.5, height - 0.5]])
     return Aligned(
         images=crops,
-        landmarks=move_points(places, inverse(transforms)),
+        landmarks=places.expand(len(images), -1, -1),
         boxes=box.expand(len(images), -1),
         transforms=transforms,
         probabilities=images.new_full((len(images),), torch.nan),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facelab.errors import ImageError, ParameterError
 from facelab.types import Embedding, Image
 
-NAMES = ("dlib", "facenet-vggface2", "facenet-casia", "book")
+NAMES = ("dlib", "faceres", "facenet-vggface2", "facenet-casia", "book")
 
 Rows = Float[Tensor, "#batch features"]
 Distances = Float[Tensor, " batch"]
@@ -80,15 +80,19 @@ class Embedder(nn.Module, ABC):
 def embedder(name: str = "dlib", device: str = "cpu") -> Embedder:
     """Return the recogniser called `name`, frozen, in evaluation mode, on `device`.
 
-    The weights of "dlib" are fetched when they are not in the cache. Those of the FaceNets come
-    from the open web, by `python data_scripts/facenet.py NAME`: without them this raises
-    `AssetError`. So does "book", which has no checkpoint yet. Raises `ParameterError` when there is
-    no such recogniser.
+    The weights of "dlib" and "faceres" are fetched when they are not in the cache: two that share
+    neither author, network nor data set. Those of the FaceNets come from the open web, by `python
+    data_scripts/facenet.py NAME`: without them this raises `AssetError`. So does "book", which has
+    no checkpoint yet. Raises `ParameterError` when there is no such recogniser.
     """
     if name == "dlib":
         from facelab.recognition.dlib_resnet import dlib
 
         return dlib(device)
+    if name == "faceres":
+        from facelab.recognition.faceres import faceres
+
+        return faceres(device)
     if name in ("facenet-vggface2", "facenet-casia"):
         from facelab.recognition.facenet import facenet
 

@@ -55,8 +55,8 @@ class Gallery:
 
     Row i of `embeddings` (length one) and `raw` is a face on `paths[i]`; `boxes`, `landmarks` and
     `probabilities` are the detector's, in pixels of that picture (for aligned crops: the whole
-    crop, the template's points, NaN). `seen[i]` faces were found on the picture, before the policy
-    chose. `seconds` is the time from the first file to the last embedding.
+    crop, the points of its framing, NaN). `seen[i]` faces were found on the picture, before the
+    policy chose. `seconds` is the time from the first file to the last embedding.
     """
 
     paths: tuple[str, ...]
@@ -128,8 +128,8 @@ def faces_of(
     """Return the aligned faces of one picture file that the policy chooses, and how many there are.
 
     The search is `search.find_faces`. With `aligned` the file is a square crop that is aligned
-    already. Raises `ImageError` for a file that can't be used and `FaceCountError` when there is no
-    face, or several under the policy "error".
+    already, as `align.crop_faces` takes it. Raises `ImageError` for a file that can't be used and
+    `FaceCountError` when there is no face, or several under the policy "error".
     """
     image = load_image(path).to(device)
     if aligned:

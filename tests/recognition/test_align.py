@@ -12,7 +12,7 @@ from facelab import assets
 from facelab.errors import FaceCountError, ImageError, ParameterError
 from facelab.images import load_image
 from facelab.recognition import align
-from facelab.recognition.sampling import inverse, move_points, warp
+from facelab.recognition.sampling import inverse, move_points, resize_transform, warp
 
 
 def turned(angle_rad: float, scale: float, shift: tuple[float, float]) -> torch.Tensor:
@@ -269,23 +269,90 @@ def test_gradients_reach_the_photograph(photographs):
     assert picture.grad[:, :, 100:150, 200:240].min() > 0
 
 
+# --- other framings -------------------------------------------------------------------------------
+
+
+def dots(points, size):
+    """A dark picture with a bright dot of a pixel or two at each point."""
+    grid = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1)
+    away = (grid[None].float() - points[:, None, None]).square().sum(-1)
+    return (2 * torch.exp(-away / 8).amax(0) - 1).expand(1, 3, -1, -1)
+
+
+@pytest.mark.parametrize("size", [64, 128, 200])
+def test_the_eyes_come_to_lie_where_the_recogniser_has_them(size):
+    """Whatever the picture's size: dots at the framing's eyes land on those of the template."""
+    points = align.find_template("book64").points_xy[:2]
+    points = (points + 0.5) * (size / 64) - 0.5
+    image = align.reframe(dots(points, size), "book64", "dlib150")
+    assert image.shape == (1, 3, 150, 150)
+    for eye in align.find_template("dlib150").points_xy[:2]:
+        x, y = eye.round().long().tolist()
+        near = image[0, 0, y - 8 : y + 9, x - 8 : x + 9] + 1
+        at = torch.stack(torch.meshgrid(torch.arange(17), torch.arange(17), indexing="xy"), -1)
+        centre = (near[..., None] * at).sum((0, 1)) / near.sum() + torch.tensor([x - 8, y - 8])
+        assert (centre - eye).norm() < 0.7
+        assert near.max() > 1.5
+
+
+def test_the_same_framing_is_not_touched(random):
+    faces = torch.rand(2, 3, 150, 150, generator=random)
+    assert align.reframe(faces, "dlib150", "dlib150") is faces
+    small = F.avg_pool2d(faces, 2)
+    assert align.reframe(small, "dlib150", "dlib150").shape == faces.shape
+
+
+def test_the_way_from_one_framing_to_another_and_back_is_none():
+    """A template whose points are another's, moved: both ways are known, for any side."""
+    book = align.TEMPLATES["book64"]
+    way = turned(0.2, 1.7, (30.0, 12.0)).float()
+    moved = move_points(book.points_xy[None], way)[0].tolist()
+    other = align.Template("other", 200, tuple(map(tuple, moved)))
+    there, back = (align.reframe_transform(s.size, s, t) for s, t in ((book, other), (other, book)))
+    assert torch.allclose(there, way, atol=1e-4)
+    assert torch.allclose(back, inverse(way), atol=1e-4)
+    half = align.reframe_transform(32, book, other)
+    halved = resize_transform((64, 64), (32, 32))
+    corners = torch.tensor([[[0.0, 0.0], [63.0, 63.0]]])
+    landed = move_points(move_points(corners, halved), half)
+    assert torch.allclose(landed, move_points(corners, way), atol=1e-3)
+    same = align.reframe_transform(32, book, book)
+    assert torch.allclose(same, resize_transform((32, 32), (64, 64)))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 60), (1, 3, 0, 0)])
+def test_only_squares_are_reframed(shape):
+    message = f"faces framed like 'book64' are square, these are {shape[3]} x {shape[2]} pixels"
+    with pytest.raises(ImageError, match=message):
+        align.reframe(torch.zeros(shape), "book64", "dlib150")
+
+
 # --- crops that are aligned already --------------------------------------------------------------
 
 
-def test_aligned_crops_are_only_scaled(generated):
+def test_aligned_crops_of_another_size_are_framed_like_the_book_s(generated):
     cut = align.crop_faces(generated[:3], "dlib150", aligned=True)
-    expected = F.interpolate(generated[:3], (150, 150), mode="bilinear", align_corners=False)
-    assert cut.images.shape == (3, 3, 150, 150)
-    inner = (..., slice(2, -2), slice(2, -2))
-    assert torch.allclose(cut.images[inner], expected[inner], atol=1e-5)
+    assert torch.equal(cut.images, align.reframe(generated[:3], "book64", "dlib150"))
     assert torch.equal(cut.boxes, torch.tensor([[-0.5, -0.5, 63.5, 63.5]]).expand(3, -1))
-    landed = move_points(cut.landmarks, cut.transforms)
-    assert torch.allclose(landed, align.TEMPLATES["dlib150"].points_xy.expand(3, -1, -1), atol=1e-3)
+    book = align.TEMPLATES["book64"].points_xy
+    assert torch.allclose(cut.landmarks, book.expand(3, -1, -1))
+    eyes = move_points(cut.landmarks, cut.transforms)[:, :2]
+    assert torch.allclose(eyes, align.TEMPLATES["dlib150"].points_xy[:2].expand(3, -1, -1), atol=1)
     assert cut.probabilities.isnan().all()
 
 
+def test_aligned_crops_for_the_book_s_template_are_only_scaled(generated):
+    cut = align.crop_faces(F.interpolate(generated[:3], scale_factor=2), "book64", aligned=True)
+    assert torch.allclose(cut.images, generated[:3], atol=1e-5)
+    landed = move_points(cut.landmarks, cut.transforms)
+    assert torch.allclose(landed, align.TEMPLATES["book64"].points_xy.expand(3, -1, -1), atol=1e-4)
+
+
 def test_aligned_crops_of_the_right_size_are_taken_as_they_are(generated):
-    assert torch.equal(align.crop_faces(generated, "book64", aligned=True).images, generated)
+    cut = align.crop_faces(generated, "book64", aligned=True)
+    assert torch.equal(cut.images, generated)
+    book = align.TEMPLATES["book64"].points_xy
+    assert torch.allclose(cut.landmarks, book.expand(len(generated), -1, -1))
 
 
 def test_an_aligned_crop_has_to_be_square():

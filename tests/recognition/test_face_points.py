@@ -9,6 +9,7 @@ from facelab import assets
 from facelab.data.anny_faces import AnnyFaces
 from facelab.errors import CheckpointError, ImageError, ParameterError
 from facelab.recognition import book_embedder, face_points
+from facelab.recognition.align import find_template
 from facelab.recognition.face_points import TINY, Config, LandmarkRegressor
 
 SHIPPED = face_points.MODELS / "landmarks.safetensors"
@@ -102,3 +103,28 @@ def test_the_shipped_network_on_people_it_never_saw():
     assert SHIPPED.stat().st_size < 2_000_000
     assert error.mean() < SHIPPED_BOUND
     assert face_points.normalised_error(mean, batch.landmarks).mean() > 3 * error.mean()
+
+
+def test_five_points_stand_for_68(random):
+    """An eye is the centre of its six points; a linear map, so its gradient is known."""
+    points = 64 * torch.rand(2, 68, 2, generator=random)
+    points.requires_grad_()
+    five = face_points.five_points(points)
+    assert five.shape == (2, 5, 2)
+    for face, found in zip(points.detach(), five.detach(), strict=True):
+        eyes = [sum(face[start + i] for i in range(6)) / 6 for start in (36, 42)]
+        expected = torch.stack([*eyes, face[30], face[48], face[54]])
+        torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(five.sum(), points)
+    weights = torch.zeros(68)
+    weights[36:48], weights[[30, 48, 54]] = 1 / 6, 1.0
+    torch.testing.assert_close(gradient, weights[None, :, None].expand(2, -1, 2))
+
+
+def test_five_points_of_a_rendered_face_lie_on_the_template():
+    """True landmarks of faces from the front, framed like the book's: within a few pixels."""
+    labels = AnnyFaces(64, 6, 1, seed=1).labels(range(6))
+    straight = labels.euler_rad.abs().amax(1) < 0.2
+    five = face_points.five_points(labels.landmarks[straight])
+    assert len(five) >= 1
+    assert (five - find_template("book64").points_xy).norm(dim=2).mean() < 4

@@ -11,11 +11,11 @@ from torch import nn
 
 from facelab import assets
 from facelab.errors import FaceCountError, ImageError, ParameterError, UserError
-from facelab.images import load_image
+from facelab.images import load_image, save_image
 from facelab.recognition import align, gallery
 from facelab.recognition.embedder import Embedder
 from facelab.recognition.gallery import embed_files, faces_of, pictures_in
-from facelab.recognition.mtcnn import Faces
+from facelab.recognition.mtcnn import Faces, detect
 
 
 class Means(Embedder):
@@ -239,6 +239,20 @@ def test_several_faces_under_the_policy_error_and_none_under_any(two_photographs
         list(unchecked(None, [two_photographs], "dlib150", "first", False, "cpu"))
     with pytest.raises(ImageError, match="square"):
         faces_of(two_photographs, "dlib150", aligned=True)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_aligned_face_of_another_size_is_framed_like_the_book_s(generated, recogniser, tmp_path):
+    """Its embedding is that of the face that is found on it; a stretched one's is far off."""
+    face = generated[:1]
+    path = save_image(face, tmp_path / "face.png")
+    found, seen = faces_of(path, "dlib150", aligned=True)
+    assert torch.equal(found.images, align.reframe(load_image(path), "book64", "dlib150"))
+    assert seen == 1
+    expected = recogniser.embed(align.align(face, detect(face).landmarks[:1]))
+    stretched = nn.functional.interpolate(face, (150, 150), mode="bilinear")
+    assert recogniser.distance(recogniser.embed(found.images), expected) < 0.03
+    assert recogniser.distance(recogniser.embed(stretched), expected) > 0.09
 
 
 # --- folders -------------------------------------------------------------------------------------
