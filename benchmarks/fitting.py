@@ -18,7 +18,6 @@ from typing import NamedTuple
 import torch
 from recording import record
 
-from facelab.data.anny_faces import FIVE
 from facelab.generators import dcgan
 from facelab.geometry.appearance import sample
 from facelab.geometry.camera import Camera, rotation_from_euler
@@ -138,7 +137,7 @@ def generated(model: MorphableModel, count: int) -> dict:
     rows = torch.tensor([i for i, faces in seen if len(faces)])
 
     def from_mtcnn(landmarks: torch.Tensor) -> dict[str, float]:
-        own = torch.stack([landmarks[rows][:, list(marks)].mean(1) for marks in FIVE], dim=1)
+        own = face_points.five_points(landmarks[rows])
         return _spread((own - five).norm(dim=2).mean(1) / eyes[rows])
 
     return {

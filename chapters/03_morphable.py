@@ -522,9 +522,7 @@ print(card.card().split("## How it is made")[0])
 
 # %%
 recogniser = embedder.embedder("dlib")
-five = torch.stack(
-    [faces.landmarks[:, list(i)].mean(1) for i in anny_faces.FIVE], 1
-)
+five = face_points.five_points(faces.landmarks)
 codes = recogniser.embed(align.align(faces.images, five, recogniser.template))
 pairs = verification.all_pairs(embeddings=codes, people=faces.identity)
 same, other = pairs.distances[pairs.same], pairs.distances[~pairs.same]

@@ -39,6 +39,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--preset", choices=("TINY", "BOOK"), default="BOOK")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--people-seed", type=int, default=0, help="other people to learn from")
     parser.add_argument("--faces", type=int, default=15_000, help="pictures to learn from")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--record", type=Path, help="also write the record to this JSON file")
@@ -111,7 +112,7 @@ class Run:
 
 def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) -> dict:
     """Measure the network on people that it never saw and return everything about the run."""
-    tests = pictures.dataset("test")
+    people, tests = pictures.dataset("train", chosen.people_seed), pictures.dataset("test")
     held_out = pictures.load(tests)
     weak = f"{GENERATED[0]} faces of gan-face-generate, seed {GENERATED[1]}, MTCNN's five points"
     return {
@@ -122,7 +123,7 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
         "minutes": round(run.spent_s / 60, 2),
         "steps": run.steps,
         "batch": BATCH,
-        "trained_on": f"AnnyFaces train {pictures.dataset('train').config_hash}",
+        "trained_on": f"AnnyFaces train {people.config_hash}",
         "faces": len(training),
         "weak_labels": weak if chosen.what == "landmarks" else None,
         "measured_on": f"AnnyFaces test {tests.config_hash}",
@@ -134,7 +135,8 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
 
 def state_path(chosen: argparse.Namespace) -> Path:
     """Return where the state of a run is kept: the same command finds it again."""
-    words = (chosen.what, chosen.preset, chosen.seed, chosen.faces, f"{chosen.steps}steps")
+    words = (chosen.what, chosen.preset, chosen.seed, chosen.people_seed, chosen.faces)
+    words = (*words, f"{chosen.steps}steps")
     return cache.cache_dir() / "readers" / ("-".join(map(str, words)) + ".state")
 
 
@@ -142,7 +144,8 @@ def train(chosen: argparse.Namespace) -> dict:
     """Train one reader, write its checkpoint and return its record."""
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(chosen.seed)  # the networks' first weights
-    training = pictures.load(pictures.dataset("train"), chosen.faces)
+    people = pictures.dataset("train", chosen.people_seed)
+    training = pictures.load(people, chosen.faces)
     task = TASKS[chosen.what](chosen.preset, training)
     task.network.to(memory_format=torch.channels_last)
     state = state_path(chosen)

@@ -9,20 +9,14 @@ from torch import Tensor, nn
 from data_scripts.reader_parts import pictures
 from data_scripts.reader_parts.pictures import Pictures
 from facelab import images
-from facelab.data.anny_faces import FIVE
 from facelab.data.attributes import ATTRIBUTE_NAMES
 from facelab.losses import wing_loss
 from facelab.recognition import face_points, face_readers
 from facelab.recognition.augmentation import Labelled, augment, disturb, move, random_transforms
-from facelab.types import Image, Landmarks
+from facelab.types import Image
 
 GENERATED, HELD_OUT = (1500, 1), (200, 2)  # generated faces: how many, and their seed
 WEAK = 0.3  # weight of a generated face's five points beside a render's 68
-
-
-def five_of(landmarks: Landmarks) -> Landmarks:
-    """Return what MTCNN's five points are among 68: eyes, tip of the nose, corners of the mouth."""
-    return torch.stack([landmarks[:, list(rows)].mean(1) for rows in FIVE], dim=1)
 
 
 def run(network: nn.Module, faces: Image) -> Tensor:
@@ -64,7 +58,10 @@ class Landmarks68:
         seen = torch.cat([drawn.images, disturb(moved.images, random)])
         points = learn(self.network, seen)
         loss = wing_loss(points[: len(rows)], drawn.landmarks).mean()
-        return loss + WEAK * wing_loss(five_of(points[len(rows) :]), moved.landmarks).mean()
+        return (
+            loss
+            + WEAK * wing_loss(face_points.five_points(points[len(rows) :]), moved.landmarks).mean()
+        )
 
     def measure(self, faces: Pictures) -> dict[str, Any]:
         """Return the normalised mean error, and that of five points against MTCNN's."""
@@ -72,7 +69,7 @@ class Landmarks68:
             run(self.network, faces.images(slice(None))), faces.landmarks
         )
         levels, points = pictures.generated(*HELD_OUT)
-        five = five_of(run(self.network, images.from_uint8(levels)))
+        five = face_points.five_points(run(self.network, images.from_uint8(levels)))
         apart = (points[:, 0] - points[:, 1]).norm(dim=1)
         weak = (five - points).norm(dim=2).mean(1) / apart
         return {

@@ -38,6 +38,7 @@ from facelab.geometry.painting import textures
 from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress
 from facelab.recognition.align import find_template
+from facelab.recognition.face_points import five_points
 from facelab.types import Batch, Landmarks, Vertices
 
 Framing = Literal["book", "portrait"]
@@ -45,8 +46,6 @@ Framing = Literal["book", "portrait"]
 RECIPE = "anny-faces-2"
 SMALLEST, LARGEST = 16, 1024
 MOST_FACES = 50_000_000
-# The template's five points among the 68: eyes, tip of the nose, corners of the mouth.
-FIVE = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
 PORTRAIT_MM, PORTRAIT_CENTRE_MM = 335.0, 6.0  # what a portrait shows, and where its middle is
 # How many faces are drawn at once: more only takes memory.
 AT_ONCE = {"cpu": 8, "cuda": 256}
@@ -277,7 +276,7 @@ def _on_template(seen: Landmarks, camera: Camera, size: int) -> tuple[Tensor, Te
     """
     template = find_template("book64")
     target = (template.points_xy + 0.5) * (size / template.size) - 0.5
-    five = torch.stack([seen[:, list(points)].mean(1) for points in FIVE], dim=1)
+    five = five_points(seen)
     middle, goal = five.mean(1, keepdim=True), target.mean(0)
     spread = (five - middle).square().sum((1, 2))
     scale = ((five - middle) * (target - goal)).sum((1, 2)) / spread

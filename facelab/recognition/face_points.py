@@ -31,6 +31,8 @@ CENTRE_PX = (SIZE - 1) / 2
 UNIT_PX = 8.0  # one of the head's outputs is that many pixels
 MODELS = Path(__file__).parent / "models"
 LEFT_EYE, RIGHT_EYE = 36, 45  # outer corners, whose distance errors are divided by (300-W)
+# Templates have five points; among the 68: eyes, tip of the nose, corners of the mouth.
+FIVE = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,14 @@ def require_size(images: Tensor) -> None:
             f"{images.shape[2]}; align them to the template 'book64' with "
             "facelab.recognition.align.crop_faces"
         )
+
+
+def five_points(landmarks: Landmarks) -> Float[Tensor, "batch 5 2"]:
+    """Return the points of a template, (batch, 5, 2), that 68 landmarks (batch, 68, 2) stand for.
+
+    An eye is the mean of the six points around it. Differentiable.
+    """
+    return torch.stack([landmarks[:, list(points)].mean(1) for points in FIVE], dim=1)
 
 
 def normalised_error(points: Landmarks, target: Landmarks) -> Float[Tensor, " batch"]:

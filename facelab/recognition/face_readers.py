@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from facelab.assets import networks
-from facelab.errors import ParameterError
+from facelab.errors import AssetError, ParameterError
 from facelab.recognition.face_points import MODELS, require_size
 from facelab.types import Image
 
@@ -195,3 +195,20 @@ def pose_regressor(device: str = "cpu") -> PoseRegressor:
 def attribute_classifier(device: str = "cpu") -> AttributeClassifier:
     """Return the attribute reader of facelab. Raises `CheckpointError` if it is damaged."""
     return load_attributes(MODELS / "attributes.safetensors", device)
+
+
+@functools.cache
+def attribute_judge(device: str = "cpu") -> AttributeClassifier:
+    """Return the second attribute reader: the same network from another seed, on other people.
+
+    It judges what was made with the help of `attribute_classifier`. Raises `AssetError` while none
+    is shipped and `CheckpointError` if it is damaged.
+    """
+    path = MODELS / "attributes_judge.safetensors"
+    if not path.exists():
+        raise AssetError(
+            "no second attribute classifier is shipped yet; train one with `python "
+            "data_scripts/train_readers.py --what attributes --seed 32 --people-seed 1 -o "
+            f"{path}`"
+        )
+    return load_attributes(path, device)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from facelab.data.anny_faces import FIVE, AnnyFaces
+from facelab.data.anny_faces import AnnyFaces
 from facelab.data.base import collate
 from facelab.data.card import card
 from facelab.data.seeding import identity_seeds, split_of
@@ -15,6 +15,7 @@ from facelab.geometry.render import portrait
 from facelab.geometry.scene import dress
 from facelab.images import to_uint8
 from facelab.recognition.align import find_template
+from facelab.recognition.face_points import five_points
 
 
 def same_labels(a, b) -> None:
@@ -96,7 +97,7 @@ def test_splits_hold_whole_people():
 
 def test_eyes_and_mouth_lie_where_the_template_has_them(many):
     _, labels = many
-    five = torch.stack([labels.landmarks[:, list(p)].mean(1) for p in FIVE], dim=1)
+    five = five_points(labels.landmarks)
     template = find_template("book64").points_xy
     assert (five.mean(0) - template).abs().max() < 1.6
     middle = five.mean(1) - template.mean(0)
