@@ -231,6 +231,28 @@ def curves(
     return figure
 
 
+def landscape(
+    ticks: Sequence[float],
+    heights: Float[Tensor, "rows columns"],
+    *,
+    axes_names: tuple[str, str],
+    width_in: float = 4.2,
+) -> "Figure":
+    """Draw heights over a plane as a map with contour lines; a cross marks the middle.
+
+    Column i lies at `ticks[i]` of the first axis, row i at `ticks[i]` of the second.
+    """
+    figure = new_figure(width_in, width_in * 0.82)
+    axes = figure.add_subplot()
+    values = heights.detach().cpu().numpy()
+    drawn = axes.contourf(ticks, ticks, values, levels=12, cmap="viridis")
+    axes.contour(ticks, ticks, values, levels=12, colors="white", linewidths=0.4)
+    axes.plot([0], [0], "x", color="white", markersize=8)
+    axes.set(xlabel=axes_names[0], ylabel=axes_names[1], aspect="equal")
+    figure.colorbar(drawn, ax=axes)
+    return figure
+
+
 def moving_points(
     places: Sequence[Float[Tensor, "points 2"]], groups: Int[Tensor, " points"]
 ) -> list["Figure"]:

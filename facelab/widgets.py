@@ -123,6 +123,58 @@ def head(components: int = 4, side_px: int = 256) -> "ipywidgets.VBox":
     return ipywidgets.VBox([*shape, ipywidgets.HBox([action, weight]), yaw, lamp, view])
 
 
+def look_alike(
+    faces: dict[str, Image],
+    find: Callable[[str], Latent],
+    draw: Callable[[Latent], Image],
+    vectors: dict[str, Float[Tensor, " latents"]],
+    side_px: int = 192,
+) -> "ipywidgets.VBox":
+    """Offer people to look for, a slider over the moments of the search, and attribute sliders.
+
+    `faces` are one picture a person, (1, 3, height, width); `find(name)` returns the latent vectors
+    that a search went through, (moments, latents), the last the best; `draw` turns one into a face.
+    A search runs when its person is chosen for the first time. `vectors` are added to the input
+    with the sliders' strengths, -2 to 2.
+    """
+    import ipywidgets
+
+    who = ipywidgets.Dropdown(options=list(faces), description="person")
+    moment = ipywidgets.IntSlider(0, min=0, max=1, description="moment")
+    play = ipywidgets.Play(interval=150, min=0, max=1)
+    ipywidgets.jslink((play, "value"), (moment, "value"))
+    strengths = {
+        name: ipywidgets.FloatSlider(0, min=-2, max=2, step=0.1, description=name)
+        for name in vectors
+    }
+    shown = [ipywidgets.Image(format="png", width=side_px, height=side_px) for _ in range(2)]
+    shown[1].add_class("facelab-look-alike")
+    ways: dict[str, Latent] = {}
+
+    def paint(*_: object) -> None:
+        latent = ways[who.value][moment.value : moment.value + 1]
+        for name, control in strengths.items():
+            latent = latent + control.value * vectors[name]
+        with torch.no_grad():
+            shown[1].value = png(draw(latent))
+
+    def choose(*_: object) -> None:
+        if who.value not in ways:
+            ways[who.value] = find(who.value)
+        last = len(ways[who.value]) - 1
+        shown[0].value = png(faces[who.value])
+        play.max = moment.max = last
+        moment.value = last
+        paint()
+
+    who.observe(choose, names="value")
+    for control in (moment, *strengths.values()):
+        control.observe(paint, names="value")
+    choose()
+    views = ipywidgets.HBox(shown)
+    return ipywidgets.VBox([who, views, ipywidgets.HBox([play, moment]), *strengths.values()])
+
+
 def png(image: Image) -> bytes:
     """Return one image, shape (1, 3, height, width), as the bytes of a PNG file."""
     import PIL.Image

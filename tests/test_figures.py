@@ -124,3 +124,18 @@ def test_vector_fields_point_where_the_arrows_do_and_show_the_path():
     assert one.lines[0].get_xydata().tolist() == path.tolist()
     assert one.lines[1].get_xydata().tolist() == [[1.0, 1.0]]
     assert one.get_xlim() == (-2.0, 2.0)
+
+
+def test_a_landscape_puts_columns_on_the_first_axis():
+    ticks = [-1.0, 0.0, 1.0]
+    heights = torch.tensor(ticks).expand(3, 3)  # rises along the first axis
+    drawn = figures.landscape(ticks, heights, axes_names=("first", "second"))
+    axes = drawn.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("first", "second")
+    paths = [path.get_paths()[0] for path in axes.collections[:1]]
+    assert paths
+    edges = axes.collections[0].get_paths()
+    spread = [p.vertices[:, 0].max() - p.vertices[:, 0].min() for p in edges if len(p.vertices)]
+    assert max(spread) < 1.0  # every band is narrow along the first axis ...
+    tall = [p.vertices[:, 1].max() - p.vertices[:, 1].min() for p in edges if len(p.vertices)]
+    assert min(tall) == pytest.approx(2.0)  # ... and as high as the second

@@ -59,3 +59,32 @@ def test_a_head_follows_its_sliders():
     row.children[0].value = "none"
     one.value, yaw.value, lamp.value = 0.0, 0.0, 0.6
     assert view.value == pictures[0]
+
+
+def test_a_look_alike_searches_once_a_person_and_adds_the_vectors(random):
+    generator = DCGAN(latents=8, width=4).eval().requires_grad_(False)
+    ways = {name: generator.sample_latent(3, random) for name in ("ann", "bob")}
+    asked = []
+
+    def find(name):
+        asked.append(name)
+        return ways[name]
+
+    faces = {name: generator(way[:1]) for name, way in ways.items()}
+    glasses = generator.sample_latent(1, random)[0]
+    box = widgets.look_alike(faces, find, generator, {"glasses": glasses})
+    who, views, row, strength = box.children
+    moment = row.children[1]
+
+    def expected(name, place, amount):
+        latent = ways[name][place : place + 1] + amount * glasses
+        return images.to_uint8(generator(latent))[0].numpy()
+
+    assert (_levels(views.children[1]) == expected("ann", 2, 0)).all()  # the best comes first
+    moment.value, strength.value = 0, 1.5
+    assert (_levels(views.children[1]) == expected("ann", 0, 1.5)).all()
+    who.value = "bob"
+    assert (_levels(views.children[1]) == expected("bob", 2, 1.5)).all()
+    assert (_levels(views.children[0]) == images.to_uint8(faces["bob"])[0].numpy()).all()
+    who.value = "ann"
+    assert asked == ["ann", "bob"]
