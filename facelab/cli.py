@@ -19,7 +19,11 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 # Verbs that live beside what they serve: verb -> (module, attribute).
 ELSEWHERE = {
     "book": ("facelab.book.commands", "book"),
+    "search": ("facelab.methods.ganid.commands", "search_command"),
+    "edit": ("facelab.methods.ganid.edit_commands", "edit"),
+    "attributes": ("facelab.methods.ganid.edit_commands", "attributes"),
     "render": ("facelab.data.commands", "render"),
+    "generate": ("facelab.methods.ganfaces.commands", "generate"),
     "train": ("facelab.engine.commands", "train"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),

@@ -493,3 +493,19 @@ def test_the_portraits_from_end_to_end(portraits, tmp_path):
     unit = arrays(target)["embeddings"]
     assert unit.shape == (2, 128)
     assert np.square(unit[0] - unit[1]).sum() < 0.1
+
+
+def test_the_second_recogniser_from_end_to_end(portraits, tmp_path):
+    """The same verbs with --embedder faceres: one man twice, and another one."""
+    obama, other, biden = (portraits / f"{name}.jpg" for name in ("obama", "obama3", "biden"))
+    chosen = ("--embedder", "faceres", "--json")
+    same = json.loads(run(verify, obama, other, *chosen).stdout)
+    different = json.loads(run(verify, obama, biden, *chosen).stdout)
+    assert (same["verdict"], different["verdict"]) == ("same", "different")
+    assert same["embedder"] == "faceres"
+    assert same["threshold"] == recognisers.embedder("faceres").threshold_squared
+    target = tmp_path / "faces.npz"
+    found = json.loads(run(embed, obama, biden, "-o", target, *chosen).stdout)
+    assert (found["faces"], found["features"]) == (2, 1024)
+    unit = arrays(target)["embeddings"]
+    assert np.square(unit[0] - unit[1]).sum() == pytest.approx(different["distance"], abs=1e-4)

@@ -295,12 +295,15 @@ class Packed(FaceDataset):
         self.id, self.size = self._card["id"], self._card["size"]
         self.split, self.people = self._card["split"], self._card["people"]
         self.attribute_names = tuple(self._card["attribute_names"])
-        self._maps = {array.name: self._map(array) for array in self._layout.arrays}
+        # One map for all: each keeps the file open, and a process may have a thousand files.
+        whole = np.memmap(self.path, np.uint8, "r")
+        self._maps = {array.name: self._part(whole, array) for array in self._layout.arrays}
         self.identity = torch.from_numpy(np.array(self._maps["identity"]))
 
-    def _map(self, array: _Array) -> np.memmap:
-        shape = (self._layout.count, *array.shape)
-        return np.memmap(self.path, array.dtype, "r", offset=array.offset, shape=shape)
+    def _part(self, whole: np.memmap, array: _Array) -> np.memmap:
+        end = array.offset + self._layout.count * array.row_bytes
+        rows = whole[array.offset : end].view(array.dtype)
+        return rows.reshape(self._layout.count, *array.shape)
 
     def config(self) -> dict:
         """Return the config of the dataset that was packed."""

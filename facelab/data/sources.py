@@ -10,7 +10,7 @@ ANNY = re.compile(r"anny-faces(?::(?P<size>\d+)x(?P<people>\d+)x(?P<views>\d+))?
 SAMPLES = re.compile(r"samples(?::(?P<count>\d+))?")
 FORMS = (
     "anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures "
-    "(PATH, or PATH@SIZE)"
+    "(PATH, or PATH@SIZE); or three of these as RENDERS+PHOTOS+PAIRS"
 )
 
 
@@ -19,9 +19,10 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
 
     "anny-faces:64x1000x8" draws 1,000 people of the train split with 8 views each at 64 pixels,
     "samples:50000" faces of the pre-trained generator; both may leave out what stands after the
-    colon. Else it is a packed file or a folder; "PATH@128" scales a folder's pictures to 128
-    pixels. `size` holds where the word has none. Raises `ParameterError` for a word that is none of
-    these, and what the dataset raises.
+    colon. Else it is a packed file, a folder that `facelab generate ganfaces` wrote, or a folder of
+    pictures; "PATH@128" scales a folder's pictures to 128 pixels. Three words joined by "+" are
+    renders, photographs and pairs (`domains`). `size` holds where the word has none. Raises
+    `ParameterError` for a word that is none of these, and what the dataset raises.
     """
     if found := ANNY.fullmatch(source):
         from facelab.data.anny_faces import AnnyFaces
@@ -33,12 +34,21 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
         from facelab.data.samples import Samples
 
         return Samples(int(found["count"] or 50_000), seed=seed, split="train", device=device)
+    if source.count("+") == 2:
+        from facelab.data.domains import Domains
+
+        parts = [open_dataset(p, size=size, seed=seed, device=device) for p in source.split("+")]
+        return Domains(*parts)
     path, _, side = source.partition("@") if re.search(r"@\d+$", source) else (source, "", "")
     return _stored(Path(path), int(side or size), source)
 
 
 def _stored(path: Path, size: int, source: str) -> FaceDataset:
     if path.is_dir():
+        from facelab.data import ganfaces
+
+        if (path / ganfaces.INDEX).is_file():
+            return ganfaces.GanFaces(path)
         from facelab.data.folder import Folder
 
         return Folder(path, size)

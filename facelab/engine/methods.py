@@ -16,6 +16,7 @@ METHODS = {
     "began": "facelab.generators.began:Game",
     "stylegan2": "facelab.generators.stylegan2.training:Game",
     "stylegan2-distillation": "facelab.generators.stylegan2.distillation:Distillation",
+    "ganfaces": "facelab.methods.ganfaces.training:Game",
 }
 PRESETS = ("tiny", "book", "paper")
 

@@ -1,0 +1,1 @@
+"""From renders of a morphable model to photo-like faces of new people (Gecer et al. 2018)."""
