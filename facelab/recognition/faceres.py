@@ -204,7 +204,7 @@ class Network(nn.Module):
         """
         hidden = F.relu(self.feats(features))
         male = torch.sigmoid(self.gender(hidden).float())[:, 0]
-        years = torch.arange(0, YEARS, device=features.device, dtype=torch.float32)
+        years = torch.arange(1, YEARS + 1, device=features.device, dtype=torch.float32)
         return male, torch.softmax(self.age(hidden).float(), dim=1) @ years
 
 

@@ -1,14 +1,19 @@
 """Every method that can be trained by name keeps to the loop's words: a few steps of each."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from facelab.data.base import FaceDataset
+from facelab.data.domains import RENDER, Domains
 from facelab.engine import checkpoints, methods
 from facelab.engine.export import export_weights
 from facelab.engine.loop import train
 from facelab.engine.players import gather
 from facelab.engine.settings import Settings
 from facelab.generators import dcgan
+from facelab.images import to_uint8
 
 STEPS = 9  # beyond the second turn of the tiny presets' lazy regularisers
 
@@ -19,9 +24,29 @@ def teacher():
     dcgan.pretrained()
 
 
+class Pairs(FaceDataset):
+    """Noise with a second picture for each: what a method between two domains learns from."""
+
+    def __init__(self, noise):
+        self.noise, self.id, self.size, self.split = noise, "pairs", noise.size, noise.split
+        self.identity, self.people = noise.identity, noise.people
+
+    def config(self):
+        return self.noise.config()
+
+    def batch(self, indices):
+        batch = self.noise.batch(indices)
+        return dataclasses.replace(batch, labels={RENDER: to_uint8(batch.images)})
+
+
+def data(toy, method):
+    noise = toy.Noise(size=getattr(method.config, "size", 64))
+    return Domains(noise, noise, Pairs(noise)) if method.id == "ganfaces" else noise
+
+
 def run(toy, name, folder, steps, seed=0, **changes):
     method = methods.build(name, "tiny", seed)
-    dataset = toy.Noise(size=getattr(method.config, "size", 64))
+    dataset = data(toy, method)
     settings = Settings(steps, batch=4, device="cpu", log_every=1, preview_every=5, **changes)
     return train(method, dataset, settings, folder, resume=True, progress=False)
 

@@ -151,8 +151,9 @@ class Game(Method):
             self._know_people()
 
     def _know_people(self) -> None:
-        self.judge = embedder(self.config.embedder)
-        with torch.no_grad():
+        # Trained weights are read wherever the networks are being built.
+        with torch.device("cpu"), torch.no_grad():
+            self.judge = embedder(self.config.embedder)
             blank = torch.zeros(1, 3, self.judge.size, self.judge.size)
             features = self.judge.embed(blank).shape[1]
         self.people = People(self.config.people, features)

@@ -151,7 +151,7 @@ def test_larger_generators_give_the_same_crops(alignment, patches, points, rando
     crops = [scorer.crops(scorer.faces(latents)) for scorer in (small, large)]
     assert crops[0].shape == crops[1].shape == (3, 3, 64, 64)
     inner = (..., slice(8, 56), slice(8, 56))  # at the edges black is mixed in
-    torch.testing.assert_close(crops[0][inner], crops[1][inner], rtol=0, atol=0.01)
+    torch.testing.assert_close(crops[0][inner], crops[1][inner], rtol=0, atol=3e-3)
 
 
 def test_landmarks_lie_on_the_template(patches, points, random):
