@@ -46,7 +46,7 @@ def made_up(blocks) -> dict[str, torch.Tensor]:
         scale = 1.0
         if len(shape) == 4:
             inputs = 9 if "depthwise" in name else math.prod(shape[:3])
-            scale = (2 / inputs) ** 0.5
+            scale = 2 * (2 / inputs) ** 0.5  # so that some are above 6
         if name == "conv1/convolution/merged_input":
             scale /= 100  # it sees levels
         weights[name] = noise * scale
