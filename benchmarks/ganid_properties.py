@@ -16,7 +16,7 @@ from recording import record
 from facelab.generators.catalogue import generator
 from facelab.methods.ganid import properties
 from facelab.methods.ganid.properties import Response
-from facelab.methods.ganid.scoring import Scorer
+from facelab.methods.ganid.scoring import Scorer, half_is_quicker
 from facelab.metrics.paired import mean_interval
 from facelab.recognition.embedder import embedder
 
@@ -52,7 +52,7 @@ def measure(faces: int) -> dict:
     """All properties for every generator and embedder."""
     rows = []
     for name, judge in itertools.product(GENERATORS, EMBEDDERS):
-        scorer = Scorer(generator(name), embedder(judge), half=True)
+        scorer = Scorer(generator(name), embedder(judge), half=half_is_quicker())
         random = torch.Generator().manual_seed(5)
         latents = scorer.generator.sample_latent(faces, random)
         limit = scorer.embedder.threshold_squared

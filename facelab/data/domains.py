@@ -15,9 +15,9 @@ class Domains(FaceDataset):
     """A batch's images are renders with their people; its labels have as many other pictures.
 
     `photo` are faces of the domain to reach, `pair_photo` and `pair_render` true pairs, all (batch,
-    3, size, size) in [-1, 1]. Which photograph comes beside a render follows from the render's
-    number; nothing else relates them. Raises `DatasetError` when sizes differ, or when the pairs
-    have no renders.
+    3, size, size) in [-1, 1]. Which photograph comes beside a render follows from the place in the
+    epoch alone. An epoch is as long as the longer of the two, so that each is met in full. Raises
+    `DatasetError` when sizes differ, or when the pairs have no renders.
     """
 
     def __init__(self, renders: FaceDataset, photos: FaceDataset, pairs: FaceDataset):
@@ -35,7 +35,8 @@ class Domains(FaceDataset):
         self.renders, self.photos, self.pairs = renders, photos, pairs
         self.id = f"{renders.id}+{photos.id}+{pairs.id}"
         self.size, self.split = renders.size, renders.split
-        self.people, self.identity = renders.people, renders.identity
+        faces = torch.arange(max(len(renders), len(photos)))
+        self.people, self.identity = renders.people, renders.identity[faces % len(renders)]
         self.attribute_names = renders.attribute_names
 
     def config(self) -> dict:
@@ -46,7 +47,7 @@ class Domains(FaceDataset):
     def batch(self, indices: Indices) -> Batch:
         """Return these renders with as many photographs and pairs."""
         found = torch.tensor(self.resolve(indices))
-        batch = self.renders.batch(found)
+        batch = self.renders.batch(found % len(self.renders))
         # Steps that have no factor in common with the lengths: neighbours get no neighbours.
         photos = self.photos.batch((found * 7919 + 13) % len(self.photos))
         pairs = self.pairs.batch((found * 104_729 + 7) % len(self.pairs))

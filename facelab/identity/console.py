@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facelab import errors
-from facelab.errors import ParameterError, UserError
+from facelab.errors import UserError
 from facelab.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -62,14 +62,10 @@ def is_same_file(a: Path, b: Path) -> bool:
 
 def load_embedder(name: str, device: str) -> "Embedder":
     """Return the recogniser; raises `ParameterError` for an unknown one, or without the GPU."""
-    import torch
-
+    from facelab import devices
     from facelab.recognition.embedder import embedder
 
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise ParameterError("--device cuda: no NVIDIA GPU can be used here; see `facelab doctor`")
-    return embedder(name, "cuda" if available and device != "cpu" else "cpu")
+    return embedder(name, devices.choose(device))
 
 
 def embed_with_progress(

@@ -86,12 +86,13 @@ def set_loss(
     scaled = squared / (2 * variance).clamp_min(1e-6)
     if sign == "magnet":
         scaled = -scaled
-    others = seen.expand_as(scaled).clone()
-    others[torch.arange(len(identities), device=others.device), identities] = False
+    usable = counted & (seen.sum() > 1)
+    # A face that does not count has all rivals, so that no infinity meets the gradient.
+    others = (seen | ~usable[:, None]).scatter(1, identities[:, None], False)
+    others = others | ~others.any(1, keepdim=True)
     rivals = scaled.masked_fill(~others, -torch.inf).logsumexp(1)
     loss = rivals - (scaled.gather(1, identities[:, None])[:, 0] - margin)
-    usable = counted & others.any(1)
-    return torch.where(usable, loss, loss.new_zeros(())).nan_to_num(0.0, 0.0, 0.0)
+    return torch.where(usable, loss, torch.zeros_like(loss))
 
 
 @torch.no_grad()

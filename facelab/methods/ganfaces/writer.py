@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from facelab import devices
 from facelab.assets import cache
 from facelab.data.base import FaceDataset, Indices
 from facelab.data.ganfaces import INDEX, RECIPE, SHARD, File, GanFaces, Index, Progress, renders
@@ -129,8 +130,7 @@ def write(
     """
     if jobs < 1:
         raise ParameterError(f"{jobs} processes write nothing; give at least 1")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ParameterError("--device cuda: no NVIDIA GPU can be used here; see `facelab doctor`")
+    devices.choose(device)  # refuses a GPU that is not there
     checkpoint.load(order.weights)  # what is wrong with it is said before anything is written
     folder = Path(folder)
     with cache.lock(folder / INDEX), cache.writing("ganfaces", folder):

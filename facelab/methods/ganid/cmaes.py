@@ -85,7 +85,7 @@ class CmaEs(Strategy):
             "popsize": self.config.population,
             "CMA_diagonal": self.config.diagonal,
             "randn": lambda *size: draws.standard_normal(size),
-            "seed": np.nan,  # leaves numpy's own stream alone
+            "seed": np.nan,  # there is nothing to seed: the numbers are ours
             "verbose": -9,
             "verb_log": 0,
         }

@@ -60,7 +60,7 @@ def prior_penalty(latent: Latent, prior: str) -> Float[Tensor, " batch"]:
 class Gradient(Strategy):
     """Adam on identity distance + prior, from the closest random vectors, several at a time.
 
-    A latent vector with its gradient counts as one evaluation, though it costs about three.
+    A latent vector with its gradient counts as one evaluation, though it costs a backward pass too.
     """
 
     name = "gradient"

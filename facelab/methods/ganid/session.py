@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from facelab import devices
 from facelab.assets import cache
 from facelab.errors import ParameterError
 from facelab.generators import catalogue
@@ -103,10 +104,7 @@ def _require_folder(order: Order) -> None:
 
 def _networks(order: Order) -> tuple[Scorer, Embedder]:
     """Return the scorer, and the embedder that judges what it finds."""
-    available = torch.cuda.is_available()
-    if order.device == "cuda" and not available:
-        raise ParameterError("--device cuda: no NVIDIA GPU can be used here; see `facelab doctor`")
-    device = "cuda" if available and order.device != "cpu" else "cpu"
+    device = devices.choose(order.device)
     embedder = recognisers.embedder(order.embedder, device)
     other = order.judge or ("dlib" if order.embedder == "faceres" else "faceres")
     judge = recognisers.embedder(other, device)

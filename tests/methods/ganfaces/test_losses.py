@@ -140,3 +140,9 @@ def test_the_pair_loss_is_equation_six(random):
     cycle = torch.tensor([0.5, 0.25])
     got = losses.pair_loss(render, fitted, cycle, torch.tensor(0.4))
     torch.testing.assert_close(got, (render - fitted).abs().mean((1, 2, 3)) - 0.4 * cycle)
+
+
+def test_an_embedding_that_diverged_is_not_hidden():
+    embeddings = torch.tensor([[float("nan"), 0.0], [1.0, 0.0]])
+    loss = losses.set_loss(embeddings, torch.tensor([0, 1]), torch.eye(2), SEEN[:2])
+    assert loss.isnan().any()

@@ -215,3 +215,13 @@ def test_bad_input(known):
         game.generator_terms(domains(people=16).batch(range(16)), step(torch.Generator()))
     with pytest.raises(ParameterError, match="size = 18"):
         dataclasses.replace(training.TINY, size=18)
+
+
+def test_more_photographs_than_renders_are_all_met():
+    data = Domains(Pictures(5, 5, 1), Pictures(17, 17, 2), Pictures(9, 9, 3, pairs=True))
+    assert len(data) == len(data.identity) == 17
+    batch = data.batch(range(17))
+    assert torch.equal(batch.identity, torch.arange(17) % 5)
+    assert torch.equal(batch.images[7], data.renders.images[2])
+    first = batch.labels[PHOTO][:, 0, 0, 0]
+    assert sorted(first.tolist()) == sorted(data.photos.images[:, 0, 0, 0].tolist())

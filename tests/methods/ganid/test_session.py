@@ -162,8 +162,8 @@ def test_two_people_are_a_warning_with_the_distance(order, stripes, tmp_path):
     assert f"are {far:.3f} apart, two people by dlib's threshold of 0.040" in said
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named(order):
+def test_a_gpu_that_is_not_there_is_named(order, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="no NVIDIA GPU can be used here"):
         session.run(dataclasses.replace(order, device="cuda"), silent)
 
@@ -252,6 +252,15 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(after, kind, order, mo
     )
     assert finish(dataclasses.replace(order, resume=True)) == whole
     assert names(order.output) == {*RESULTS, "whole"}
+
+
+def test_ctrl_c_writes_what_was_not_written_yet(order, monkeypatch, stripes):
+    whole = finish(dataclasses.replace(order, output=order.output / "whole"))
+    monkeypatch.setattr(session, "KEEP_S", 3600.0)
+    interrupt(monkeypatch, stripes, 1310)
+    trace, _ = session.run(order, silent)
+    assert trace.evaluations == 1300
+    assert finish(dataclasses.replace(order, resume=True)) == whole
 
 
 def test_an_interruption_before_the_first_pass_leaves_no_state(order, monkeypatch, stripes):

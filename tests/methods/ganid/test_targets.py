@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from facelab import assets
+from facelab.data.seeding import stream
 from facelab.errors import FaceCountError, ImageError, ParameterError
 from facelab.generators import dcgan
 from facelab.images import load_image, save_image
@@ -16,7 +17,12 @@ from facelab.methods.ganid.targets import Person, farthest, find_person, read_pe
 from facelab.recognition import align, mtcnn
 from facelab.recognition.search import find_faces
 
-NOBODY = mtcnn.Faces(torch.zeros(0, 4), torch.zeros(0, 5, 2), torch.zeros(0))
+ONE = mtcnn.Faces(
+    torch.tensor([[10.0, 10, 50, 50]]),
+    align.find_template("book64").points_xy[None],
+    torch.tensor([0.999]),
+)
+NOBODY, TWO = ONE[[]], ONE[[0, 0]]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,20 @@ def test_a_file_with_two_faces_is_named_or_chosen_from(two_faces):
     assert one.landmarks.shape == (1, 5, 2)
 
 
+@pytest.mark.parametrize(("policy", "thorough"), [("error", True), ("largest", False)])
+def test_small_faces_are_looked_for_only_where_they_matter(policy, thorough, monkeypatch):
+    asked = []
+
+    def find(picture, every_face):
+        asked.append(every_face)
+        return ONE
+
+    monkeypatch.setattr(targets, "find_faces", find)
+    found = find_person("x", [torch.zeros(1, 3, 64, 64)], policy)
+    assert asked == [thorough]
+    assert torch.equal(found.landmarks, ONE.landmarks)
+
+
 def test_pictures_without_files_are_counted(astronaut):
     black = torch.full((1, 3, 64, 64), -1.0)
     with pytest.raises(FaceCountError, match="picture 2 of her: no face was found"):
@@ -152,7 +172,25 @@ def test_people_without_faces_are_left_out(monkeypatch):
         targets.rendered_people(1, 1)
 
 
-def test_generated_people_are_the_generators(random):
+def test_pictures_of_one_face_alone_are_taken(monkeypatch, random):
+    """The first that are: none, two, one, one."""
+    seen = iter([NOBODY, TWO, ONE, ONE])
+    monkeypatch.setattr(targets, "find_faces", lambda picture, every_face: next(seen))
+    images = torch.rand(5, 3, 8, 8, generator=random)
+    found = targets._seen("x", images, 2)
+    assert torch.equal(torch.cat(found.pictures), images[2:4])
+
+
+def test_the_first_view_is_the_latent_vector_itself(stripes, monkeypatch):
+    monkeypatch.setattr(targets, "find_faces", lambda picture, every_face: ONE)
+    (found,) = targets.generated_people(stripes, 1, 3, seed=4)
+    random = stream("ganid-target", 4, 0)
+    middle, noise = stripes.sample_latent(1, random), stripes.sample_latent(9, random)
+    assert torch.equal(found.pictures[0], stripes(middle))
+    torch.testing.assert_close(found.pictures[2], stripes(middle + 0.3 * noise[2:3]))
+
+
+def test_generated_people_are_the_generators():
     generator = dcgan.pretrained()
     (found,) = targets.generated_people(generator, 1, 2, seed=1)
     (again,) = targets.generated_people(generator, 1, 2, seed=1)
