@@ -1,12 +1,13 @@
 """Vector arithmetic by attribute: who sees the edit, and what becomes of the identity.
 
-Prints a record and writes it to runs/bench/ganid_attributes.json. For each attribute, both ways and
-with the raw and the orthogonalised vector: the change rate by a judge that had no part in making
-the vector, the identity distance by dlib and by a recogniser that nothing was tuned on, the
-strength at which 80 % are accepted, what winning the identity back gives, and what averaging does.
+Prints a record and writes it to runs/bench/ganid_attributes.json. For each attribute, and for those
+of the paper both ways, with the raw vector (the paper's), the balanced one (`facelab edit`) and
+that orthogonalised: the change rate by a judge that had no part in making the vector, the identity
+distance by dlib and by a recogniser that nothing was tuned on, the strength at which 80 % are
+accepted, what winning the identity back gives, and what averaging does.
 
-With --sheets it only draws: for each attribute its surest faces, with and without it, and edits of
-six faces. With --calibrate it looks for the zeros of the judges that are geometry.
+With --sheets it only draws: faces that are labelled with and without each attribute, the surest and
+a spread, and edits of six faces. With --calibrate it looks for the zeros of the geometric judges.
 """
 
 import argparse
@@ -21,10 +22,11 @@ from facelab.data.attributes import ATTRIBUTE_NAMES
 from facelab.data.seeding import stream
 from facelab.generators.catalogue import generator
 from facelab.images import grid, save_image
-from facelab.methods.ganid import arithmetic, edit_sweep
+from facelab.methods.ganid import arithmetic
 from facelab.methods.ganid.arithmetic import edit, sample_labels
 from facelab.methods.ganid.attributes import (
     ATTRIBUTES,
+    NAMES,
     Attribute,
     Reading,
     lip_gap,
@@ -40,6 +42,8 @@ from facelab.recognition.face_readers import balanced_accuracy
 
 ROOT = Path(__file__).parents[1]
 SHARE = 0.8
+STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+PAPER = ("glasses", "mouth", "direction", "brightness")  # figure 7 shows these, both ways
 SHOWN = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 # Which attribute of AnnyFaces says the truth about which one of ours.
 TRUTH = {
@@ -49,7 +53,8 @@ TRUTH = {
     "gender": "Male",
     "age": "Young",
     "hair": "Blond_Hair",
-    "beard": "Goatee",
+    "grey": "Gray_Hair",
+    "beard": "No_Beard",
     "bangs": "Bangs",
 }
 
@@ -74,7 +79,10 @@ class Bench:
             name: arithmetic.attribute_vector(self.labelled.latents, scores)
             for name, scores in self.labelled.scores.items()
         }
-        self.orthogonal = arithmetic.orthogonalised(self.raw)
+        self.balanced = {
+            name: arithmetic.balanced_vector(self.labelled, name) for name in self.labelled.scores
+        }
+        self.orthogonal = arithmetic.orthogonalised(self.balanced)
         self.scorer = Scorer(network, embedder("dlib"))
         self.unseen = Scorer(network, embedder("faceres"))
         self.latents = network.sample_latent(pool, stream("ganid", "edits", 0))
@@ -86,7 +94,11 @@ class Bench:
         return self.latents[attribute.judged(self.faces) <= 0][:most]
 
     def vectors(self, name: str, sign: int) -> dict[str, torch.Tensor]:
-        return {"raw": sign * self.raw[name], "orthogonal": sign * self.orthogonal[name]}
+        return {kind: sign * vectors[name] for kind, vectors in self.kinds.items()}
+
+    @property
+    def kinds(self) -> dict[str, dict[str, torch.Tensor]]:
+        return {"raw": self.raw, "balanced": self.balanced, "orthogonal": self.orthogonal}
 
     def strangers(self) -> dict:
         """Distances of two faces of the generator that have nothing to do with each other."""
@@ -101,8 +113,10 @@ class Bench:
         return found
 
 
-def both_ways(attribute: Attribute) -> list[tuple[Attribute, int]]:
-    return [(attribute, 1), (attribute.reversed(), -1)]
+def ways(attribute: Attribute) -> list[tuple[Attribute, int]]:
+    """The attribute, and for those of the paper its opposite too."""
+    found = [(attribute, 1)]
+    return [*found, (attribute.reversed(), -1)] if attribute.name in PAPER else found
 
 
 def one_sweep(bench: Bench, attribute: Attribute, vector: torch.Tensor, faces: int) -> dict:
@@ -110,11 +124,13 @@ def one_sweep(bench: Bench, attribute: Attribute, vector: torch.Tensor, faces: i
     latents = bench.without(attribute, faces)
     if len(latents) < 10:
         return {"faces": len(latents)}
-    found = sweep(bench.scorer, latents, vector, attribute, unseen=bench.unseen)
+    found = sweep(bench.scorer, latents, vector, attribute, STRENGTHS, unseen=bench.unseen)
     rates = [with_interval(row) for row in found.has.float()]
     strength = found.strength_at(SHARE)
+    told = found.record()
+    del told["accepted"]  # nobody had it before, so that it is the change rate
     return {
-        **found.record(),
+        **told,
         "length of the vector": round(float(vector.norm()), 3),
         "changed": rates,
         "strength at 80 %": None if strength is None else round(strength, 3),
@@ -159,7 +175,7 @@ def side_effects(bench: Bench, faces: int) -> dict:
     latents, found = bench.latents[:faces], {}
     names = [attribute.name for attribute in ATTRIBUTES]
     before = [attribute.judged(bench.faces) for attribute in ATTRIBUTES]
-    for kind, vectors in (("raw", bench.raw), ("orthogonal", bench.orthogonal)):
+    for kind, vectors in bench.kinds.items():
         rows = {}
         for name in names:
             with torch.no_grad():
@@ -181,6 +197,8 @@ def judges_on_renders(people: int) -> dict:
         if attribute.name not in TRUTH:
             continue
         truth = batch.attributes[:, [ATTRIBUTE_NAMES.index(TRUTH[attribute.name])]]
+        if attribute.name == "beard":
+            truth = ~truth
         said = {"label": attribute.labels(batch.images), "judge": attribute.judged(batch.images)}
         found[attribute.name] = {
             who: round(float(balanced_accuracy(values[:, None] > 0, truth)), 4)
@@ -203,25 +221,29 @@ def agreement(bench: Bench) -> dict:
     return found
 
 
+def attribute_row(bench: Bench, attribute: Attribute, chosen: argparse.Namespace) -> dict:
+    """All about one attribute; "won back" is at the balanced vector's strength at 80 %."""
+    with_it, without = bench.labelled.counts(attribute.name)
+    row: dict = {"labelled with": with_it, "labelled without": without}
+    for wanted, sign in ways(attribute):
+        found = {
+            kind: one_sweep(bench, wanted, vector, chosen.faces)
+            for kind, vector in bench.vectors(attribute.name, sign).items()
+        }
+        strength = found["balanced"].get("strength at 80 %")
+        if strength is not None:
+            vector = sign * bench.balanced[attribute.name]
+            found["won back"] = correction(bench, wanted, vector, strength, chosen.corrected)
+        row[wanted.meaning] = found
+    row["averaging"] = averages(bench, attribute, chosen)
+    return row
+
+
 def measure(chosen: argparse.Namespace) -> dict:
     bench = Bench(chosen.samples, 1000)
     rows = {}
     for attribute in ATTRIBUTES:
-        with_it, without = bench.labelled.counts(attribute.name)
-        row: dict = {"labelled with": with_it, "labelled without": without}
-        for wanted, sign in both_ways(attribute):
-            found = {
-                kind: one_sweep(bench, wanted, vector, chosen.faces)
-                for kind, vector in bench.vectors(attribute.name, sign).items()
-            }
-            strength = found["raw"].get("strength at 80 %")
-            if strength is not None:
-                found["won back"] = correction(
-                    bench, wanted, sign * bench.raw[attribute.name], strength, chosen.corrected
-                )
-            row[wanted.meaning] = found
-        row["averaging"] = averages(bench, attribute, chosen)
-        rows[attribute.name] = row
+        rows[attribute.name] = attribute_row(bench, attribute, chosen)
         print(attribute.name, "done", flush=True)
     return {
         "generator": bench.scorer.generator.id,
@@ -248,19 +270,20 @@ def averages(bench: Bench, attribute: Attribute, chosen: argparse.Namespace) -> 
 
 
 def draw_sheets(folder: Path, samples: int) -> None:
-    """Write labels_NAME.png, and edits_NAME.png: a row of strengths for each of six faces."""
+    """Write sheets of labelled faces, and of edits: a row of strengths for each of six faces."""
     network = generator()
     labelled = sample_labels(network, samples)
     latents = network.sample_latent(6, stream("ganid", "edits", 1))
-    for attribute in ATTRIBUTES:
-        name = attribute.name
-        save_image(arithmetic.label_sheet(network, labelled, [name]), folder / f"labels_{name}.png")
-        vector = arithmetic.attribute_vector(labelled.latents, labelled.scores[name])
+    for spread, name in ((False, "labels"), (True, "labels_spread")):
+        sheet = arithmetic.label_sheet(network, labelled, NAMES, spread=spread)
+        save_image(sheet, folder / f"ganid_{name}.jpg")
+    for name in NAMES:
+        vector = arithmetic.balanced_vector(labelled, name)
         steps = torch.cat([edit(latents, vector, s) for s in SHOWN])
         with torch.no_grad():
             faces = network(steps)
         rows = faces.unflatten(0, (len(SHOWN), 6)).transpose(0, 1).flatten(0, 1)
-        save_image(grid(rows, len(SHOWN)), folder / f"edits_{name}.png")
+        save_image(grid(rows, len(SHOWN)), folder / f"ganid_edits_{name}.png")
 
 
 def best_zero(values: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
@@ -291,8 +314,8 @@ def calibrate(people: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=arithmetic.SAMPLES)
-    parser.add_argument("--faces", type=int, default=100, help="edited for each attribute and way")
-    parser.add_argument("--corrected", type=int, default=40, help="whose identity is won back")
+    parser.add_argument("--faces", type=int, default=60, help="edited for each attribute and way")
+    parser.add_argument("--corrected", type=int, default=30, help="whose identity is won back")
     parser.add_argument("--repeats", type=int, default=10, help="vectors for each number averaged")
     parser.add_argument("--people", type=int, default=600, help="rendered, to judge the judges")
     parser.add_argument("--threads", type=int, default=2)
@@ -312,7 +335,7 @@ def main() -> None:
         chosen.output,
         chosen.threads,
         lambda: measure(chosen),
-        strengths=list(edit_sweep.STRENGTHS),
+        strengths=list(STRENGTHS),
     )
 
 

@@ -7,6 +7,7 @@ where vector1 and vector2 are means over several latent vectors, "to make the pe
 |---|---|
 | `attribute_vector` | figure 3: vector1 - vector2, means over `count` samples each |
 | `edit` | figure 2; a strength of 1 is the paper's |
+| `balanced_vector` | not in the paper: both means are over faces that are equally bright |
 | `orthogonalised` | not in the paper: a vector without its part in the others' span |
 | `vectors_for` | the vectors of a generator, made once and kept |
 
@@ -31,7 +32,7 @@ from facelab.data.seeding import stream
 from facelab.errors import ParameterError
 from facelab.generators.generator import Generator
 from facelab.images import grid
-from facelab.methods.ganid.attributes import ATTRIBUTES, Attribute, Reading
+from facelab.methods.ganid.attributes import ATTRIBUTES, Attribute, Reading, luminance
 from facelab.methods.ganid.latent_file import weights_sum
 from facelab.recognition.face_points import MODELS
 from facelab.types import Latent, Picture
@@ -42,6 +43,7 @@ Progress = Callable[[int], None]
 
 SAMPLES, BATCH = 4000, 100
 CONFIDENT = 0.1  # share of the samples at each end of the label's order
+PARTS = 5  # of brightness, in which samples are compared when they are balanced
 FEWEST = 10  # samples with an attribute, or without it, below which a mean says nothing
 # What labels follow from, `faceres` beside these; the landmarks align faces for it.
 LABELLERS = ("attributes.safetensors", "pose.safetensors", "landmarks.safetensors")
@@ -56,11 +58,12 @@ class Labelled:
     """Latent vectors of the prior, (samples, latents), and the labels of their faces by attribute.
 
     Labels are above 0 where the reader says that the face has the attribute; the farther from 0,
-    the surer it is.
+    the surer it is. `brightness` is every face's luminance, whatever was labelled.
     """
 
     latents: Float[Tensor, "samples latents"]
     scores: dict[str, Scores]
+    brightness: Scores
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return how many samples are labelled with an attribute, and how many without it."""
@@ -85,46 +88,68 @@ def sample_labels(
     where: Tensor = next(generator.parameters())
     latents = generator.sample_latent(count, stream("ganid", "labels", seed))
     parts: dict[str, list[Tensor]] = {attribute.name: [] for attribute in attributes}
-    done = 0
+    brightness, done = [], 0
     for part in latents.split(BATCH):
         reading = Reading(generator(part.to(where.device)).float())
         for attribute in attributes:
             parts[attribute.name].append(attribute.label(reading).float().cpu())
+        brightness.append(luminance(reading.faces).cpu())
         done += len(part)
         if progress:
             progress(done)
-    return Labelled(latents, {name: torch.cat(scores) for name, scores in parts.items()})
+    scores = {name: torch.cat(found) for name, found in parts.items()}
+    return Labelled(latents, scores, torch.cat(brightness))
 
 
-def confident(scores: Scores, share: float = CONFIDENT) -> tuple[Tensor, Tensor]:
+def confident(
+    scores: Scores, share: float = CONFIDENT, balance: Scores | None = None
+) -> tuple[Tensor, Tensor]:
     """Return which samples are surely with an attribute, and which surely without: two indices.
 
     They are the upper and the lower `share` of all samples in the label's order, the surest first,
-    as far as the label is above or below 0. Raises `ParameterError` when one side has fewer than
-    `FEWEST`.
+    as far as the label is above or below 0. With `balance` they are taken from each fifth of the
+    samples in its order, so that it is the same on both sides. Raises `ParameterError` when one
+    side has fewer than `FEWEST`.
     """
-    most = max(FEWEST, int(share * len(scores)))
-    order = scores.argsort(descending=True, stable=True)
-    ends = order[:most], order.flip(0)[:most]
-    with_it, without = ends[0][scores[ends[0]] > 0], ends[1][scores[ends[1]] <= 0]
+    parts = PARTS if balance is not None else 1
+    places = torch.arange(len(scores)) if balance is None else balance.argsort(stable=True)
+    most = max(-(-FEWEST // parts), int(share * len(scores) / parts))
+    orders = [rows[scores[rows].argsort(descending=True, stable=True)]
+              for rows in places.tensor_split(parts)]  # fmt: skip
+    with_it = torch.cat([order[:most] for order in orders])
+    without = torch.cat([order.flip(0)[:most] for order in orders])
+    with_it, without = with_it[scores[with_it] > 0], without[scores[without] <= 0]
     for side, words in ((with_it, "with"), (without, "without")):
         if len(side) < FEWEST:
             raise ParameterError(
                 f"only {len(side)} of {len(scores):,} faces are labelled {words} the attribute, at "
                 f"least {FEWEST} are needed; draw more samples, or take another generator"
             )
-    return with_it, without
+    return (
+        with_it[scores[with_it].argsort(descending=True, stable=True)],
+        without[scores[without].argsort(stable=True)],
+    )
 
 
 def label_sheet(
-    generator: Generator, labelled: Labelled, names: Sequence[str], count: int = 12
+    generator: Generator,
+    labelled: Labelled,
+    names: Sequence[str],
+    count: int = 12,
+    *,
+    spread: bool = False,
 ) -> Picture:
-    """Return the surest faces of each attribute, to be checked by eye.
+    """Return labelled faces of each attribute, to be checked by eye.
 
-    Two rows an attribute: `count` faces with it, the surest first, and `count` without it.
+    Two rows an attribute: `count` faces with it, the surest first, and `count` without it, of those
+    that a balanced vector is made of. With `spread` they go from the surest of these to the least
+    sure in equal steps.
     """
     where: Tensor = next(generator.parameters())
-    rows = [side[:count] for name in names for side in confident(labelled.scores[name])]
+    rows = []
+    for side in (side for name in names for side in _balanced(labelled, name)):
+        step = len(side) // count if spread else 1
+        rows.append(side[:: max(1, step)][:count])
     white = torch.ones(count, 3, generator.size, generator.size)
     with torch.no_grad():
         drawn = [generator(labelled.latents[r].to(where.device)).cpu() for r in rows]
@@ -154,6 +179,21 @@ def attribute_vector(
             )
         sides = tuple(s[torch.randperm(len(s), generator=random)[:count]] for s in sides)
     return latents[sides[0]].mean(0) - latents[sides[1]].mean(0)
+
+
+def balanced_vector(labelled: Labelled, name: str) -> Vector:
+    """Return the vector of an attribute from samples that are equally bright on both sides.
+
+    Readers are surest on some bright, or dark, faces, so that plain means differ in brightness
+    too: the plain vector for glasses takes the light away. Brightness itself is not balanced.
+    """
+    with_it, without = _balanced(labelled, name)
+    return labelled.latents[with_it].mean(0) - labelled.latents[without].mean(0)
+
+
+def _balanced(labelled: Labelled, name: str) -> tuple[Tensor, Tensor]:
+    balance = None if name == "brightness" else labelled.brightness
+    return confident(labelled.scores[name], balance=balance)
 
 
 def orthogonalised(vectors: dict[str, Vector]) -> dict[str, Vector]:
@@ -202,7 +242,7 @@ def vectors_for(
     attributes: Sequence[Attribute] = ATTRIBUTES,
     progress: Progress | None = None,
 ) -> dict[str, Vector]:
-    """Return a generator's vector of every attribute, made at the first call and kept in the cache.
+    """Return a generator's balanced vectors, made at the first call and kept in the cache.
 
     They are found again by the generator and its weights, the readers that labelled, `count` and
     `seed`. A file that is damaged is made again. An attribute that hardly any face has, or hardly
@@ -230,6 +270,7 @@ def _facts(generator: Generator, count: int, seed: int) -> dict[str, Any]:
         "count": count,
         "seed": seed,
         "confident": CONFIDENT,
+        "parts": PARTS,
     }
 
 
@@ -241,6 +282,6 @@ def _file(generator: Generator, facts: dict[str, Any]) -> Path:
 def _made(labelled: Labelled, name: str) -> dict[str, Vector]:
     """Return the vector, or nothing where there are too few faces for one."""
     try:
-        return {"vector": attribute_vector(labelled.latents, labelled.scores[name])}
+        return {"vector": balanced_vector(labelled, name)}
     except ParameterError:
         return {}

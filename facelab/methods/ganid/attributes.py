@@ -293,7 +293,7 @@ ATTRIBUTES = (
     Attribute("age", "looks young", "looks old",
               Measure("faceres: years below 35", lambda r: -r.age_years, -35.0),
               _logit(Reading.judged, "Young")),
-    Attribute("hair", "the hair is blond", "the hair is dark",
+    Attribute("hair", "the hair is light", "the hair is dark, or hidden",
               _logit(Reading.label, "Blond_Hair"), _logit(Reading.judged, "Blond_Hair")),
     Attribute("grey", "the hair is grey", "the hair is not grey",
               _logit(Reading.label, "Gray_Hair"), _logit(Reading.judged, "Gray_Hair")),

@@ -11,7 +11,9 @@ from facelab.errors import ParameterError
 from facelab.methods.ganid import arithmetic
 from facelab.methods.ganid.arithmetic import (
     FEWEST,
+    Labelled,
     attribute_vector,
+    balanced_vector,
     confident,
     edit,
     label_sheet,
@@ -68,6 +70,32 @@ def test_the_surest_are_taken_and_only_from_their_side():
         few[:3] = 1
         with pytest.raises(ParameterError, match=f"only 3 of 1,000 faces are labelled {words} "):
             confident(sign * few)
+
+
+def test_balanced_sides_come_from_every_fifth_alike():
+    """Faces with the attribute are the brighter ones; in each fifth both sides are found."""
+    brightness = torch.arange(1000.0)
+    scores = torch.where(torch.arange(1000) % 2 == 0, 1.0, -1.0) * (1 + brightness)
+    with_it, without = confident(scores, balance=brightness)
+    assert (with_it % 2 == 0).all()
+    assert (without % 2 == 1).all()
+    for side in (with_it, without):
+        assert (side // 200).bincount().tolist() == [20] * 5
+        assert (scores[side].abs().diff() <= 0).all()  # the surest first
+    plain, _ = confident(scores)
+    assert int(plain.min()) >= 800
+
+
+def test_a_balanced_vector_leaves_the_brightness(random):
+    """The label follows number 0 and, as much, the brightness, which is number 1."""
+    latents = torch.randn(20_000, 4, generator=random)
+    scores = latents[:, 0] + latents[:, 1]
+    labelled = Labelled(latents, {"mixed": scores, "brightness": latents[:, 1]}, latents[:, 1])
+    plain, balanced = attribute_vector(latents, scores), balanced_vector(labelled, "mixed")
+    assert float(plain[1] / plain[0]) == pytest.approx(1, abs=0.05)
+    assert abs(float(balanced[1] / balanced[0])) < 0.2
+    own = balanced_vector(labelled, "brightness")
+    assert torch.equal(own, attribute_vector(latents, labelled.scores["brightness"]))
 
 
 def test_means_of_few_are_drawn_at_random_from_the_surest(labelled, random):
@@ -166,7 +194,7 @@ def test_vectors_are_made_once(stripes, first, drawn):
     assert drawn == [["first"]]
     assert torch.equal(made["first"], again["first"])
     labelled = sample_labels(stripes, 200, attributes=[first])
-    assert torch.equal(made["first"], attribute_vector(labelled.latents, labelled.scores["first"]))
+    assert torch.equal(made["first"], balanced_vector(labelled, "first"))
 
 
 def test_only_what_is_missing_is_made(stripes, first, drawn):
