@@ -12,7 +12,7 @@ PACKAGE = ROOT / "facelab"
 
 # From the ground up: a module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "phases", "types"},
+    {"errors", "phases", "types", "verdicts"},
     {"assets", "devices", "images", "layers", "losses", "progress"},
     {"data", "generators", "geometry", "recognition"},
     {"methods"},

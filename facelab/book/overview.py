@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from facelab.book import report
-from facelab.book.manifest import Manifest, find_root
+from facelab.book.manifest import Manifest, claims, find_root
 from facelab.book.pairing import replace_text
 from facelab.errors import BookError
+from facelab.verdicts import Verdict
 
 CHAPTER_RECORD = "records/chapters_quick.json"
 FRESH_RECORD = "records/fresh_clone.json"
@@ -27,6 +28,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Lay out rows as a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> str:
+    """Each claim: what the paper says, what was measured, and the verdict."""
+    said = claims()
+    rows = [(f"`{v.claim}`", said[v.claim]["paper"], v.told(), f"**{v.said}**") for v in verdicts]
+    return table(("Claim", "The paper", "Measured here", "Verdict"), rows)
 
 
 def chapter_table(manifest: Manifest, folder: str = "") -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from facelab.book import manifest, overview, report
 from facelab.errors import BookError
+from facelab.verdicts import Verdict
 
 BOOK = """
 [book]
@@ -79,6 +80,14 @@ def test_the_readme_is_filled_once_and_keeps_its_other_text(book, tmp_path):
     assert "| [Faces](chapters/01_faces.ipynb) |" in text
     assert "`dlib-resnet`" in text
     assert overview.write_readme(book) == []
+
+
+def test_verdicts_stand_beside_what_the_paper_says():
+    found = Verdict("ganid.universal", {"gain": 0.25, "other": None}, "partly reproduced")
+    line = overview.verdict_table([found]).splitlines()[-1]
+    paper = manifest.claims()["ganid.universal"]["paper"]
+    expected = f"| `ganid.universal` | {paper} | gain: 0.25; other: never | **partly reproduced** |"
+    assert line == expected
 
 
 def test_a_readme_without_a_block_is_named(book):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ class Weights:
     """What balances the terms: section 4. A weight of 0 leaves a term out.
 
     `reconstruction` is the paper's variant of Fig. 5 (d): the pairs also teach G directly.
-    `backward` is the cycle that the paper leaves out: G(G'(y)) against y.
+    `backward` is the cycle that the paper leaves out: G(G'(y)) against y, for G and for G'.
+    Where G' has nothing to learn, it and its critic stay as they are.
     """
 
     cycle: float = 0.5
@@ -72,15 +74,22 @@ class Config:
     ema_decay: float = 0.999
 
     def __post_init__(self):
-        for name, kind in (("translator", Shape), ("weights", Weights)):
-            if isinstance(getattr(self, name), Mapping):  # when read from JSON
-                object.__setattr__(self, name, kind(**getattr(self, name)))
         presets.require(self.size % 4 == 0, f"size = {self.size}", "a multiple of 4")
         presets.require_whole({"size": self.size, "batch_size": self.batch_size})
         presets.require_whole({"people": self.people}, most=10_000_000)
         presets.require_share({"beta": self.beta, "ema_decay": self.ema_decay})
         presets.require_positive(vars(self.weights), zero=True)
         presets.require_positive({"learning_rate": self.learning_rate})
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> "Config":
+        """Return the config of JSON values, as checkpoints and records have them.
+
+        What is left out is as by default. Raises `TypeError` for a name that there isn't.
+        """
+        nested = {"translator": Shape, "weights": Weights}
+        built = {name: kind(**settings.get(name, {})) for name, kind in nested.items()}
+        return cls(**presets.from_json(settings) | built)
 
 
 TINY = Config(
@@ -175,14 +184,15 @@ class Game(Method):
             milestones=c.halve_at,
             factor=0.5,
         )
-        critics = ("photo_critic", "render_critic")
+        critics = ("photo_critic", "render_critic")[: 2 if c.weights.inverse_adversarial else 1]
         inverse, generator = _present(inverse_weights(c.weights)), _present(generator_weights(c))
-        return [
+        phases = [
             Phase("critics", critics, self.critic_terms, adam, after=self.remember),
             Phase("inverse", ("inverse",), self.inverse_terms, adam, inverse, after=self.match),
             Phase("generator", ("generator",), self.generator_terms, adam, generator,
                   after=self.rebalance),
         ]  # fmt: skip
+        return [phase for phase in phases if inverse or phase.name != "inverse"]
 
     # --- equations 4, 5 and 10 ---
 
@@ -191,13 +201,14 @@ class Game(Method):
         photo = self._photo(batch)
         with torch.no_grad():
             made = self.generator(batch.images)
-            back = self.inverse(made)
-        return {
-            **self._critic("photo", self.photo_critic, photo, made),
-            **self._critic("render", self.render_critic, batch.images, back),
-        }
+        terms = self._critic("photo", self.photo_critic, photo, made)
+        if self.config.weights.inverse_adversarial:
+            with torch.no_grad():
+                back = self.inverse(made)
+            terms |= self._critic("render", self.render_critic, batch.images, back)
+        return terms
 
-    def _critic(self, name: str, critic: Critic, true: Image, made: Image) -> Terms:
+    def _critic(self, name: str, critic: Critic, true: Image, made: Image) -> dict[str, Tensor]:
         k = self.balances[name].k.float()
         real, fake = critic.error(torch.cat([true, made])).split(len(true))
         return {f"{name} real": real, f"{name} fake": -k * fake}
@@ -205,6 +216,8 @@ class Game(Method):
     def remember(self, means: Mapping[str, float]) -> Mapping[str, float]:
         """Keep the errors on true pictures, and L_D, until the translators have moved."""
         for name in ("photo", "render"):
+            if f"{name} real" not in means:
+                continue
             real, fake = means[f"{name} real"], means[f"{name} fake"]
             self.balances[name].real.fill_(real)
             self.balances[name].discriminator.fill_(real + fake)
@@ -227,7 +240,12 @@ class Game(Method):
             render, photo = batch.labels[PAIR_RENDER], batch.labels[PAIR_PHOTO]
             k = self.balances["pair"].k.float()
             terms["pair"] = losses.pair_loss(render, self.inverse(photo), cycle, k)
+        if weights.backward:
+            terms["backward"] = self._backward_cycle(self._photo(batch))
         return terms
+
+    def _backward_cycle(self, photo: Image) -> Tensor:
+        return losses.l1(self.generator(self.inverse(photo)), photo)
 
     def match(self, means: Mapping[str, float]) -> Mapping[str, float]:
         """Move D_S's k, and keep L_DP and the error on true pairs for the pairs' k."""
@@ -252,10 +270,7 @@ class Game(Method):
             pair = batch.labels[PAIR_RENDER], batch.labels[PAIR_PHOTO]
             terms["reconstruction"] = losses.l1(self.generator(pair[0]), pair[1])
         if weights.backward:
-            photo = self._photo(batch)
-            with torch.no_grad():
-                fitted = self.inverse(photo)
-            terms["backward"] = losses.l1(self.generator(fitted), photo)
+            terms["backward"] = self._backward_cycle(self._photo(batch))
         if self.judge is not None:
             terms["identity_set"] = self._set_term(made, batch)
         return terms
@@ -335,11 +350,12 @@ class Game(Method):
 
 
 def inverse_weights(weights: Weights) -> dict[str, float]:
-    """Return the weights of equation 9."""
+    """Return the weights of equation 9, and of the cycle that the paper leaves out."""
     return {
         "adversarial": weights.inverse_adversarial,
         "cycle": weights.cycle,
         "pair": weights.pair,
+        "backward": weights.backward,
     }
 
 
