@@ -79,6 +79,8 @@ class Config:
         presets.require_whole({"people": self.people}, most=10_000_000)
         presets.require_share({"beta": self.beta, "ema_decay": self.ema_decay})
         presets.require_positive(vars(self.weights), zero=True)
+        cycle, pair = self.weights.cycle, self.weights.pair  # equation 6 has the cycle in it
+        presets.require(cycle > 0 or not pair, f"pair = {pair} without a cycle", "cycle above 0")
         presets.require_positive({"learning_rate": self.learning_rate})
 
     @classmethod
@@ -107,7 +109,9 @@ BOOK = Config(
     people=2000,
     translator=Shape(width=24),
     weights=Weights(identity_set=0.02),
+    k_rate=0.01,
     learning_rate=2e-4,
+    batch_size=8,
     ema_decay=0.998,
 )
 HALVED = (128_000, 192_000, 224_000, 240_000, 244_000, 246_000, 247_000)
@@ -186,6 +190,7 @@ class Game(Method):
         )
         critics = ("photo_critic", "render_critic")[: 2 if c.weights.inverse_adversarial else 1]
         inverse, generator = _present(inverse_weights(c.weights)), _present(generator_weights(c))
+        generator["adversarial"] = c.weights.adversarial  # k needs the term, whatever it weighs
         phases = [
             Phase("critics", critics, self.critic_terms, adam, after=self.remember),
             Phase("inverse", ("inverse",), self.inverse_terms, adam, inverse, after=self.match),

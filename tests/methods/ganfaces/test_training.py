@@ -1,6 +1,7 @@
 """GANFaces' game: what each loss moves, its balances, and a run of the real loop."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from facelab.data.base import FaceDataset
 from facelab.data.domains import PAIR_PHOTO, PAIR_RENDER, PHOTO, Domains
 from facelab.engine import loop
 from facelab.engine.settings import Settings
+from facelab.engine.trainer import values_of
 from facelab.errors import DatasetError, ParameterError
 from facelab.methods.ganfaces import training
 from facelab.methods.ganfaces.networks import Shape, Translator
@@ -225,3 +227,54 @@ def test_more_photographs_than_renders_are_all_met():
     assert torch.equal(batch.images[7], data.renders.images[2])
     first = batch.labels[PHOTO][:, 0, 0, 0]
     assert sorted(first.tolist()) == sorted(data.photos.images[:, 0, 0, 0].tolist())
+
+
+# --- configs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["tiny", "book", "paper"])
+def test_a_config_is_read_from_json_as_it_was_written(preset):
+    config = training.PRESETS[preset]
+    read = training.Config.from_json(json.loads(json.dumps(values_of(config))))
+    assert read == config
+    assert isinstance(read.translator, Shape)
+    assert isinstance(read.weights, training.Weights)
+    assert type(read.halve_at) is tuple
+
+
+def test_what_json_leaves_out_is_as_by_default():
+    assert training.Config.from_json({}) == training.Config()
+    read = training.Config.from_json({"weights": {"pair": 0.25}, "size": 32})
+    assert read == training.Config(size=32, weights=training.Weights(pair=0.25))
+    with pytest.raises(TypeError, match="widht"):
+        training.Config.from_json({"translator": {"widht": 3}})
+    with pytest.raises(ParameterError, match="keep = 2"):
+        training.Config.from_json({"translator": {"keep": 2}})
+
+
+def test_pairs_need_the_cycle():
+    with pytest.raises(ParameterError, match=r"pair = 0\.5 without a cycle"):
+        dataclasses.replace(training.TINY, weights=training.Weights(cycle=0.0))
+
+
+def test_an_adversarial_weight_of_zero_is_zero():
+    """k needs the term, so it is computed; it must not move G."""
+    weights = dataclasses.replace(training.TINY.weights, adversarial=0.0)
+    game = training.Game(dataclasses.replace(training.TINY, weights=weights))
+    phases = {phase.name: phase for phase in game.phases()}
+    assert phases["generator"].weights["adversarial"] == 0
+    terms = phases["generator"].loss(domains().batch(range(8)), step(torch.Generator()))
+    assert "adversarial" in terms
+
+
+def test_where_the_inverse_has_nothing_to_learn_it_does_not_play():
+    weights = training.Weights(cycle=0, pair=0, inverse_adversarial=0, identity_l1=0.5)
+    game = training.Game(dataclasses.replace(training.TINY, weights=weights))
+    phases = {phase.name: phase for phase in game.phases()}
+    assert list(phases) == ["critics", "generator"]
+    assert phases["critics"].parameters == ("photo_critic",)
+    terms = game.critic_terms(domains().batch(range(8)), step(torch.Generator()))
+    assert set(terms) == {"photo real", "photo fake"}
+    assert game.remember({"photo real": 0.3, "photo fake": -0.1}) == {}
+    assert float(game.balances["photo"].discriminator) == pytest.approx(0.2)
+    assert float(game.balances["render"].real) == 0
