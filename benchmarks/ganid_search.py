@@ -277,6 +277,34 @@ def measure(options: argparse.Namespace) -> dict:
     return told
 
 
+def universal(crowd: list[targets.Person], budget: int) -> list[dict]:
+    """The corrected greedy search with other parts in place."""
+    rows = []
+    for parts in itertools.product(("digiface-dcgan", "dcgan"), ("dlib", "faceres")):
+        maker, led = generator(parts[0]), embedder(parts[1])
+        other = embedder("faceres" if parts[1] == "dlib" else "dlib")
+        scorer = Scorer(maker, led, "landmarks", half=half_is_quicker())
+        bank = Bank(scorer)
+        first, best = [], []
+        for person in crowd:
+            for row, where in (("random", first), ("greedy, corrected", best)):
+                where.append(one(row, scorer, bank, person, budget, other))
+        rows.append(
+            {
+                "generator": maker.id,
+                "embedder": led.id,
+                "budget": budget,
+                "people": len(crowd),
+                "random": summary(first, torch.Generator().manual_seed(0)),
+                "greedy": summary(best, torch.Generator().manual_seed(0)),
+                "random face": random_level(crowd, bank, 250),
+                "threshold": led.threshold_squared,
+            }
+        )
+        print(parts, rows[-1]["greedy"]["distance"], flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rendered", type=int, default=10)
