@@ -29,7 +29,7 @@
 # the face that it found by adding and subtracting inputs.
 
 # %% tags=["parameters"]
-people = 3  # rendered people and generated people to look for, each
+people = 3  # rendered and generated people, each, beside the photograph
 budget = 2000  # faces that a search may draw
 faces = 300  # faces behind each curve
 labelled = 3000  # faces that the attribute vectors are made of
@@ -40,10 +40,11 @@ seed = 0  # where the random numbers start
 import torch
 from IPython.display import Markdown
 
-from facelab import figures, widgets
+from facelab import assets, figures, widgets
 from facelab.book import overview
 from facelab.book.exercises import Exercise, source
 from facelab.generators import catalogue, generator
+from facelab.images import load_image
 from facelab.methods.ganid import arithmetic, attributes, bank, claims
 from facelab.methods.ganid import gradient, greedy, properties, scoring
 from facelab.methods.ganid import search, targets, verdict
@@ -64,10 +65,14 @@ candidates = bank.Bank(scorer, seed)
 
 # %%
 crowd = targets.rendered_people(people, 5, seed)
+photograph = [load_image(assets.path("astronaut"))]
+crowd.append(targets.find_person("photograph", photograph))
 crowd += targets.generated_people(maker, people, 5, seed)
 if pictures:
     files = [name.strip() for name in pictures.split(",")]
     crowd = [targets.read_person(files, "largest"), *crowd]
+
+# %%
 somebody = crowd[0]
 first = {}
 for name, share in (("random", 1), ("greedy", 1), ("gradient", 0.1)):
@@ -423,8 +428,8 @@ figures.show(
 )
 
 # %% [markdown]
-# One broad valley: no wonder that going downhill works. Guessing around the best works too, but a
-# random direction among a hundred is nearly always almost level.
+# One valley in a plateau. Inside, going downhill works; on the plateau there is next to no slope, which is why we begin at the best of
+# a few random faces. Guessing around the best works too, but a random direction among a hundred is nearly always almost level.
 #
 # Here are all searches for a few people, live; gradient may draw a tenth of the faces only. CMA-ES
 # {cite:p}`hansen2001cmaes` learns from what it tries which directions pay.
@@ -619,8 +624,8 @@ figures.show(
 #
 # ![Eleven attributes, two rows of twelve faces each: labelled with the attribute, labelled without it.](images/ganid_labels.jpg)
 #
-# Light hair, grey hair and beards are weak towards their unsure ends: helmets, caps and light pass for hair. And readers are surest on
-# bright faces, so that the plain mean for glasses takes the light away as well. So beside the paper's plain means we
+# Light hair, grey hair and beards are weak towards their unsure ends: helmets, caps and light pass for hair. And the reader is
+# surest of glasses in dark faces, so that the plain mean for glasses takes light away as well. So beside the paper's plain means we
 # make *balanced* ones, over faces with and without the attribute that are equally bright.
 
 # %%
@@ -834,18 +839,20 @@ Markdown(overview.verdict_table(ledger))
 # ### Where it fails
 #
 # Chosen by rule: the live targets in the order of the distance that the *witness* gives to what the greedy search found, the
-# worst on the left. Above, a picture of the person; below, the find.
+# worst on the left, first those in whom MTCNN sees no face. Above, a picture of the person; below, the find.
 
 # %%
-judged_all = []
-for person, trace in zip(crowd, live["greedy"], strict=True):
-    seen = verdict.judge(scorer, trace.best, person, witness).unseen
-    judged_all.append(4.0 if seen is None else seen)
-order = sorted(range(len(crowd)), key=lambda i: -judged_all[i])
+judged_all = [
+    verdict.judge(scorer, trace.best, person, witness).unseen
+    for person, trace in zip(crowd, live["greedy"], strict=True)
+]
+farthest = [4.0 if seen is None else seen for seen in judged_all]
+order = sorted(range(len(crowd)), key=lambda i: -farthest[i])
 with torch.no_grad():
     finds = torch.cat([scorer.faces(live["greedy"][i].best) for i in order])
 wanted = torch.cat([crowd[i].crops(scoring.FRAMING)[:1] for i in order])
-print("faceres:", " ".join(f"{judged_all[i]:.2f}" for i in order))
+said = (judged_all[i] for i in order)
+print(*("no face" if seen is None else f"{seen:.2f}" for seen in said))
 figures.show(
     figures.face_sheet(
         torch.cat([wanted, finds]), columns=len(order), width_in=6.4

@@ -41,9 +41,12 @@ Where this is not the paper, and why:
 - *BOOK is small, for a CPU*: 64 pixels, width 24, 2,000 people. Its run is a fraction of the
   paper's 248,000 steps, and its settings follow from that: batches of 8 (the paper's are of 16), for
   twice as many steps; a learning rate of 2e-4 (8e-5); an average with 0.998, which remembers 500
-  steps; k_t moves by 0.01 (0.001), or it would still be near 0 at the end; and 0.02 for the
-  set-based loss (0.001), since a person is drawn in every 250th batch only and few such pulls are
-  to count.
+  steps; 0.02 for the set-based loss (0.001), since a person is drawn in every 250th batch only and
+  few such pulls are to count; 0.3 for L_id (0.1). And the balance: k_t moves by 0.1 (0.001), or it
+  would still be near 0 at the end, and gamma is 0.8 (0.5), for at 0.5 made pictures have to be
+  twice as easy to copy as photographs, which G first learns to do by blurring.
+- *The skips reach back to the picture itself*, and G begins there: normalisation within a picture
+  takes its light away, and a run of some thousand steps has none to spare for finding the input.
 
 The domains are the book's own: heads of `data.anny_faces` for the morphable models', faces of the
 pre-trained generator for photographs, and pairs that fit the one to the other

@@ -54,7 +54,8 @@ class Translator(nn.Module):
 
     7 x 7 convolution, two halvings of the side, residual blocks, two doublings, 7 x 7 convolution,
     tanh; normalised within each picture. With `skips`, as in G, each doubling also sees what the
-    first half had at its size. Sides must be multiples of 4. Source: GANFaces, section 4.
+    first half had at its size, and the last convolution the picture itself, which no normalisation
+    has robbed of its light. Sides must be multiples of 4. Source: GANFaces, section 4.
     """
 
     def __init__(self, shape: Shape):
@@ -65,7 +66,7 @@ class Translator(nn.Module):
         self.blocks = nn.Sequential(*[Residual(4 * n, 1 - shape.keep) for _ in range(shape.blocks)])
         more = 2 if shape.skips else 1
         self.doublings = nn.ModuleList([_layer(4 * n * more, 2 * n, 3), _layer(2 * n * more, n, 3)])
-        self.last = nn.Conv2d(n * more, 3, 7, padding=3)
+        self.last = nn.Conv2d(n * more + (3 if shape.skips else 0), 3, 7, padding=3)
 
     def forward(self, images: Image) -> Image:
         """Return pictures in [-1, 1]."""
@@ -77,7 +78,10 @@ class Translator(nn.Module):
         x = self.blocks(x)
         for layer in self.doublings:
             x = F.interpolate(layer(self._beside(x, seen)), scale_factor=2.0, mode="nearest")
-        return torch.tanh(self.last(self._beside(x, seen))).float()
+        x = self._beside(x, seen)
+        if self.shape.skips:
+            x = torch.cat([x, images], dim=1)
+        return torch.tanh(self.last(x)).float()
 
     def _beside(self, x: Tensor, seen: list[Tensor]) -> Tensor:
         again = seen.pop()
@@ -112,8 +116,19 @@ class Critic(nn.Module):
         return self.network.error(images)
 
 
-def initialise(network: nn.Module) -> None:
-    """Draw the convolutions' weights from N(0, 0.02), as common code for CycleGAN does."""
+@torch.no_grad()
+def initialise(network: Translator) -> None:
+    """Draw the convolutions' weights from N(0, 0.02), as common code for CycleGAN does.
+
+    With skips the network begins near its input: the last convolution passes the picture on, and
+    has a tenth of that deviation for the rest.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)
+    if network.shape.skips:
+        weight = network.last.weight
+        middle = weight.shape[-1] // 2
+        weight.mul_(0.1)
+        weight[:, -3:] = 0
+        weight[:, -3:, middle, middle] = torch.eye(3)

@@ -108,8 +108,9 @@ TINY = Config(
 BOOK = Config(
     people=2000,
     translator=Shape(width=24),
-    weights=Weights(identity_set=0.02),
-    k_rate=0.01,
+    weights=Weights(identity_set=0.02, identity_l1=0.3),
+    k_rate=0.1,
+    gamma=0.8,
     learning_rate=2e-4,
     batch_size=8,
     ema_decay=0.998,
