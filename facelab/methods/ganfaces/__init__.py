@@ -39,7 +39,7 @@ Where this is not the paper, and why:
 - *G is seen by dlib's recogniser* where the paper has a FaceNet of its own training, and without
   the random crop, turn and flip before it.
 - *BOOK is small, for a CPU*: 64 pixels, width 24, 2,000 people. Its run is a fraction of the
-  paper's 248,000 steps, and its settings follow from that: batches of 8 (the paper's are of 16), for
+  paper's 248,000 steps, and its settings follow from that: batches of 8 (the paper's are 16), for
   twice as many steps; a learning rate of 2e-4 (8e-5); an average with 0.998, which remembers 500
   steps; 0.02 for the set-based loss (0.001), since a person is drawn in every 250th batch only and
   few such pulls are to count; 0.3 for L_id (0.1). And the balance: k_t moves by 0.1 (0.001), or it
