@@ -6,7 +6,7 @@ frames of what a widget would show beside it.
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab import images as pictures
+from facelab.data.sitting import Condition, across, sitting
 from facelab.generators.generator import Generator
 from facelab.types import Image, Latent
 
@@ -173,6 +174,66 @@ def look_alike(
     choose()
     views = ipywidgets.HBox(shown)
     return ipywidgets.VBox([who, views, ipywidgets.HBox([play, moment]), *strengths.values()])
+
+
+def people_grid(
+    seeds: Sequence[int],
+    generate: Callable[[Image], Image],
+    side_px: int = 72,
+    size: int = 64,
+) -> "ipywidgets.VBox":
+    """Offer sliders for pose, expression and light over a grid: people down, conditions across.
+
+    Of each identity seed two rows: the renders, and below what `generate` makes of them. The
+    columns are those of `data.sitting.across`: turned one way, from the front, turned the other
+    way; with the expression from the front, and turned.
+    """
+    import ipywidgets
+
+    from facelab.geometry.morphable import anny_head
+
+    def slider(label: str, low: float, high: float, value: float) -> "ipywidgets.FloatSlider":
+        words = {"step": (high - low) / 30, "description": label, "continuous_update": False}
+        return ipywidgets.FloatSlider(value, min=low, max=high, **words)
+
+    yaw, weight, lamp = (
+        slider("turn", 0, 1, 0.6),
+        slider("weight", 0, 1, 0.7),
+        slider("lamp", -1.5, 1.5, 0.6),
+    )
+    action = ipywidgets.Dropdown(
+        options=anny_head().expression_names, value="jawOpen", description="expression"
+    )
+    view = ipywidgets.Image(format="png", width=5 * side_px)
+    view.add_class("facelab-people-grid")
+
+    def draw(*_: object) -> None:
+        conditions = across(yaw.value, {action.value: weight.value}, lamp.value)
+        faces = people_faces(seeds, conditions, generate, size)
+        view.value = png(pictures.grid(faces, len(conditions)))
+
+    for control in (yaw, action, weight, lamp):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([yaw, ipywidgets.HBox([action, weight]), lamp, view])
+
+
+def people_faces(
+    seeds: Sequence[int],
+    conditions: Sequence[Condition],
+    generate: Callable[[Image], Image],
+    size: int = 64,
+) -> Image:
+    """Return what `people_grid` shows, for a still: of each person the renders, then the faces.
+
+    `figures.face_sheet(faces, columns=len(conditions))` draws it.
+    """
+    renders = sitting(seeds, conditions, size=size).images
+    with torch.no_grad():
+        made = generate(renders)
+    columns = len(conditions)
+    rows = zip(renders.split(columns), made.split(columns), strict=True)
+    return torch.cat([torch.cat(pair) for pair in rows])
 
 
 def png(image: Image) -> bytes:

@@ -5,6 +5,7 @@ import PIL.Image
 import torch
 
 from facelab import images, widgets
+from facelab.data.sitting import across, sitting
 from facelab.generators.dcgan import DCGAN
 
 
@@ -88,3 +89,30 @@ def test_a_look_alike_searches_once_a_person_and_adds_the_vectors(random):
     assert (_levels(views.children[0]) == images.to_uint8(faces["bob"])[0].numpy()).all()
     who.value = "ann"
     assert asked == ["ann", "bob"]
+
+
+def _negative(images):
+    return -images
+
+
+def test_a_grid_of_people_has_renders_and_below_what_is_made_of_them():
+    conditions = across(0.5, {"jawOpen": 0.6})
+    faces = widgets.people_faces([3, 4], conditions, _negative, size=16)
+    assert faces.shape == (20, 3, 16, 16)
+    rows = faces.reshape(2, 2, 5, 3, 16, 16)
+    assert torch.equal(rows[:, 1], -rows[:, 0])
+    drawn = sitting([3, 4], conditions, size=16).images
+    assert torch.equal(rows[:, 0].flatten(0, 1), drawn)
+
+
+def test_a_grid_of_people_follows_its_sliders():
+    box = widgets.people_grid([3], _negative, size=16)
+    yaw, row, lamp, view = box.children
+    action, weight = row.children
+    still = widgets.people_faces([3], across(0.6, {"jawOpen": 0.7}, 0.6), _negative, size=16)
+    assert (_levels(view) == images.to_uint8(images.grid(still, 5))[0].numpy()).all()
+    shown = [view.value]
+    for control, value in ((yaw, 0.2), (weight, 0.1), (action, "mouthPucker"), (lamp, -1.0)):
+        control.value = value
+        shown.append(view.value)
+    assert len(set(shown)) == 5

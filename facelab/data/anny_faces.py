@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from facelab.data.attributes import ATTRIBUTE_NAMES, Evidence, decide, landmarks_at_rest
@@ -156,7 +156,10 @@ class AnnyFaces(FaceDataset):
     def faces(self, seeds: Sequence[tuple[int, int]]) -> Faces:
         """Return the faces of these pairs of identity seed and view seed, ready to be drawn."""
         people = draw_people(self.model, [identity for identity, _ in seeds])
-        views = draw_views(self.model, [view for _, view in seeds])
+        return self.shown(people, draw_views(self.model, [view for _, view in seeds]))
+
+    def shown(self, people: People, views: Views) -> Faces:
+        """Return people in views of any origin, one a row, ready to be drawn."""
         looks = dress_for_the_day(people, views)
         # One head at a time: a product of matrices rounds differently for another batch.
         vertices = torch.cat(
@@ -171,8 +174,11 @@ class AnnyFaces(FaceDataset):
         return Faces(people, views, looks, vertices, camera, landmarks, attributes)
 
     def _drawn(self, seeds: Sequence[tuple[int, int]], identity: Tensor) -> Batch:
+        return self.draw(self.faces(seeds), identity)
+
+    def draw(self, faces: Faces, identity: Int[Tensor, " batch"]) -> Batch:
+        """Draw faces; `identity` is what the batch shall call their people."""
         at_once = AT_ONCE[self.device.type]
-        faces = self.faces(seeds)
         images = torch.empty(len(faces), 3, self.size, self.size)
         coverage = torch.empty(len(faces), 1, self.size, self.size)
         for shadows in (False, True):
