@@ -36,6 +36,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 )
 @click.option("--log-every", type=int, default=20, show_default=True, help="In steps.")
 @click.option("--preview-every", type=int, default=0, help="In steps; 0: none.")
+@click.option("--preview-faces", type=int, default=16, show_default=True, help="To draw from.")
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True)
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard's events to RUNDIR.")
 def train(

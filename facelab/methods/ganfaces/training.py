@@ -21,6 +21,7 @@ from facelab.types import Batch, Image
 METHOD = "ganfaces"
 FRAMING = "book64"
 GAMES = ("photo", "render", "pair")  # D_R, D_S and D_P, each with a k of its own
+SHOWN = 9  # faces of a preview, as in the paper's Fig. 3
 
 
 @dataclass(frozen=True)
@@ -349,10 +350,10 @@ class Game(Method):
         return batch.coverage if self.config.masked else None
 
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
-        """Return eight renders, below them what G makes of them."""
+        """Return nine renders, spread over the batch, and after them what G makes of each."""
+        some = batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]
         with torch.no_grad():
-            made = networks["generator"](batch.images[:8])
-        return torch.cat([batch.images[:8], made])
+            return torch.cat([some, networks["generator"](some)])
 
 
 def inverse_weights(weights: Weights) -> dict[str, float]:

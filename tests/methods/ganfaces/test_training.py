@@ -278,3 +278,16 @@ def test_where_the_inverse_has_nothing_to_learn_it_does_not_play():
     assert game.remember({"photo real": 0.3, "photo fake": -0.1}) == {}
     assert float(game.balances["photo"].discriminator) == pytest.approx(0.2)
     assert float(game.balances["render"].real) == 0
+
+
+def test_a_preview_shows_nine_faces_from_all_over_a_batch(random):
+    game = training.Game(training.TINY)
+    images = torch.rand(30, 3, 16, 16, generator=random) * 2 - 1
+    game.generator.eval()
+    drawn = game.preview(game.networks, Batch(images, torch.arange(30)))
+    assert torch.equal(drawn[:9], images[0:27:3])
+    with torch.no_grad():
+        assert torch.equal(drawn[9:], game.generator(images[0:27:3]))
+    few = game.preview(game.networks, Batch(images[:4], torch.arange(4)))
+    assert torch.equal(few[:4], images[:4])
+    assert len(few) == 8
