@@ -136,5 +136,6 @@ def augmented(images: Image, step: Step) -> Image:
     random = torch.Generator().manual_seed(seed)
     here, count = images.float().cpu(), len(images)
     faces = Labelled(here, here.new_zeros(count, 68, 2), here.new_zeros(count, 3))
-    moved = move(faces, random_transforms(count, here, random)).images
-    return disturb(moved, random).to(images.device)
+    with torch.autocast("cpu", enabled=False):  # a blur in bfloat16 can't be put among float32
+        moved = move(faces, random_transforms(count, here, random)).images
+        return disturb(moved, random).to(images.device)
