@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from facelab.assets import networks
+from facelab.data.anny_faces import AnnyFaces
 from facelab.data.domains import Domains
 from facelab.engine import checkpoints, export, loop
 from facelab.engine.settings import Settings
@@ -65,3 +66,15 @@ def test_the_book_says_what_to_do_while_none_is_shipped(tmp_path, monkeypatch, w
         checkpoint.book()
     (tmp_path / "ganfaces.safetensors").write_bytes(weights.read_bytes())
     assert isinstance(checkpoint.book(), Translator)
+
+
+def test_the_shipped_network_translates_and_keeps_what_it_sees():
+    """Unseen people: near their renders, and nearer than to each other's."""
+    renders = AnnyFaces(64, 6, 1, seed=3, split="test").batch(range(6)).images
+    network = checkpoint.book()
+    with torch.no_grad():
+        made = network(renders)
+    own, others = ((made - x).abs().mean() for x in (renders, renders.roll(1, 0)))
+    assert made.shape == renders.shape
+    assert 0.03 < own < 0.15
+    assert others > 2 * own
