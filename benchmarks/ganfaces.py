@@ -18,15 +18,14 @@ import functools
 import hashlib
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import getitem
 from pathlib import Path
 
+import recording
 import torch
-from recording import record
 
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.base import FaceDataset
@@ -73,13 +72,7 @@ def code(*modules: str) -> str:
 def kept(make: Callable[[], dict], *words: object) -> dict:
     """Return what `make` returns, made once for these words and this code."""
     place = KEPT / f"measured/{digest(*words, code(*MEASURED_BY))}.json"
-    if not place.exists():
-        found = make()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_suffix(".part")
-        beside.write_text(json.dumps(found))
-        os.replace(beside, place)
-    return json.loads(place.read_text())
+    return recording.kept(place, make)
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -432,7 +425,7 @@ def main() -> None:
         for path in given(options):
             print(save_image(sheet(path, renders), options.sheets / f"{path.stem}.png"))
         return
-    record(
+    recording.record(
         "GANFaces and its baselines, an equal budget",
         options.output,
         options.threads,

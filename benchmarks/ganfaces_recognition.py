@@ -12,12 +12,11 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 
+import recording
 import torch
-from recording import record
 
 from facelab.assets import cache
 from facelab.data.sources import open_dataset
@@ -47,12 +46,7 @@ def kept(folder: Path, make, **words) -> dict:
     code = "".join((PACKAGE / name).read_text() for name in CODE)
     text = json.dumps([words, hashlib.sha256(code.encode()).hexdigest()], sort_keys=True)
     place = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_suffix(".part")
-        beside.write_text(json.dumps(make()))
-        os.replace(beside, place)
-    return json.loads(place.read_text())
+    return recording.kept(place, make)
 
 
 def row(sets: Sets, pairs: PairList, options, fraction: float, added: str, seed: int) -> dict:
@@ -206,7 +200,7 @@ def main() -> None:
         "--output", type=Path, default=ROOT / "runs/bench/ganfaces_recognition.json"
     )
     options = parser.parse_args()
-    record(
+    recording.record(
         "a recogniser with and without added faces",
         options.output,
         options.threads,

@@ -33,6 +33,7 @@ from facelab.methods.ganid.attributes import (
     nose_offset,
     smile,
 )
+from facelab.methods.ganid.claims import SHOWN as SHOWN_BY_PAPER
 from facelab.methods.ganid.edit_sweep import Before, Sweep, averaging, sweep
 from facelab.methods.ganid.scoring import Scorer
 from facelab.methods.ganid.winning_back import holding, win_back
@@ -43,7 +44,6 @@ from facelab.recognition.face_readers import balanced_accuracy
 ROOT = Path(__file__).parents[1]
 SHARE = 0.8
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-PAPER = ("glasses", "mouth", "direction", "brightness")  # figure 7 shows these, both ways
 SHOWN = (-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 # Which attribute of AnnyFaces says the truth about which one of ours.
 TRUTH = {
@@ -116,7 +116,7 @@ class Bench:
 def ways(attribute: Attribute) -> list[tuple[Attribute, int]]:
     """The attribute, and for those of the paper its opposite too."""
     found = [(attribute, 1)]
-    return [*found, (attribute.reversed(), -1)] if attribute.name in PAPER else found
+    return [*found, (attribute.reversed(), -1)] if attribute.name in SHOWN_BY_PAPER else found
 
 
 def one_sweep(bench: Bench, attribute: Attribute, vector: torch.Tensor, faces: int) -> dict:

@@ -13,13 +13,12 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+import recording
 import torch
-from recording import record
 
 from facelab.assets import path as asset_path
 from facelab.generators.catalogue import generator
@@ -75,12 +74,7 @@ def kept(name: str, make, **words) -> dict:
     code = "".join(p.read_text() for p in sorted((ROOT / "facelab/methods/ganid").glob("*.py")))
     text = json.dumps([name, words, hashlib.sha256(code.encode()).hexdigest()], default=str)
     place = KEPT / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_suffix(".part")
-        beside.write_text(json.dumps(make()))
-        os.replace(beside, place)
-    return json.loads(place.read_text())
+    return recording.kept(place, make)
 
 
 def one(row: str, scorer: Scorer, bank: Bank, person: targets.Person, budget: int, unseen) -> dict:
@@ -318,7 +312,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/bench/ganid_search.json")
     options = parser.parse_args()
-    record(
+    recording.record(
         "searches for people",
         options.output,
         options.threads,

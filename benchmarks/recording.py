@@ -40,8 +40,23 @@ def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], *
         "load after": os.getloadavg()[0],
     }
     text = json.dumps(written, indent=2)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.part")
-    beside.write_text(text + "\n")
-    os.replace(beside, output)
+    write(output, text + "\n")
     print(text)
+
+
+def kept(place: Path, make: Callable[[], dict]) -> dict:
+    """What `make` returns, made once and kept as JSON: a second call of a benchmark goes on.
+
+    The name of `place` has to follow from everything that the result does, code included.
+    """
+    if not place.exists():
+        write(place, json.dumps(make()))
+    return json.loads(place.read_text())
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text)
+    os.replace(beside, path)
