@@ -27,6 +27,7 @@ from pathlib import Path
 import recording
 import torch
 
+from facelab.assets import cache, networks
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.base import FaceDataset
 from facelab.data.domains import Domains
@@ -202,9 +203,23 @@ def trained(
 
 def curve(result: loop.Result, name: str) -> list[list[float]] | None:
     """Steps and values of a logged number, thinned; None for one that isn't logged."""
-    points = [[e.step, e.losses[name]] for e in result.history if name in e.losses]
+    return thinned([(e.step, e.losses) for e in result.history], name)
+
+
+def thinned(logged: Sequence[tuple[int, Mapping]], name: str) -> list[list[float]] | None:
+    """The mean of a logged number over as many stretches of steps as a figure shows."""
+    points = [(step, losses[name]) for step, losses in logged if name in losses]
     stride = max(1, len(points) // POINTS)
-    return points[::stride] or None
+    parts = [points[first : first + stride] for first in range(0, len(points), stride)]
+    return [[part[-1][0], sum(value for _, value in part) / len(part)] for part in parts] or None
+
+
+COUNTS = "set loss counts from step"
+
+
+def counts_from(people: int, faces: int) -> int:
+    """From which step on 95 % of the people have a centroid: until then many faces count 0."""
+    return math.ceil(3 * people / faces)
 
 
 CURVES = {
@@ -239,8 +254,7 @@ def one(
             "minutes": round(result.minutes, 2),
             "losses": dict(result.history[-1].losses) if result.history else {},
             "curves": {title: curve(result, key) for title, key in CURVES.items()},
-            # Before, many faces have no centroid yet and count 0: 5 % of the people are unseen.
-            "set loss counts from step": math.ceil(3 * config.people / config.batch_size),
+            COUNTS: counts_from(config.people, config.batch_size),
         }
 
     return kept(make, *words, code(*TRAINED_BY))
@@ -326,16 +340,40 @@ def checkpoints(options: argparse.Namespace, judges: Strangers) -> dict:
     """What given files make of the renders."""
     rows = {}
     for path in given(options):
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        seen = evaluation.embedders_of(path)
-        row = kept(
-            lambda path=path, seen=seen: judges.translated(checkpoint.load(path), seen),
-            "checkpoint",
-            sha256,
-            *judges.words,
-        )
-        rows[path.name] = row | {"sha256": sha256}
+        rows[path.name] = of_file(path, judges)
     return rows
+
+
+def of_file(path: Path, judges: Strangers) -> dict:
+    """What a file's G makes of the renders."""
+    sha256, seen = cache.sha256(path), evaluation.embedders_of(path)
+
+    def make() -> dict:
+        return judges.translated(checkpoint.load(path), seen)
+
+    return kept(make, "checkpoint", sha256, *judges.words) | {"sha256": sha256}
+
+
+def shipped_curves(options: argparse.Namespace, people: int) -> dict:
+    """What the log of a long run says of its losses."""
+    entries = [json.loads(line) for line in options.log.read_text().splitlines()]
+    points = [(entry["step"], entry["losses"]) for entry in entries]
+    faces = entries[-1]["faces"] // entries[-1]["step"]
+    return {
+        "curves": {title: thinned(points, key) for title, key in CURVES.items()},
+        COUNTS: counts_from(people, faces),
+    }
+
+
+def moments(options: argparse.Namespace, judges: Strangers) -> list[dict]:
+    """The table's numbers of one training's G after more and more steps, as its files say."""
+    rows = []
+    for path in options.moments:
+        header = networks.read_header(path, checkpoint.METHOD, checkpoint.WRITER)
+        row = of_file(path, judges)
+        rows.append({"step": header["step"], "sha256": row["sha256"], **main_numbers(row)})
+        print(rows[-1], flush=True)
+    return sorted(rows, key=lambda row: row["step"])
 
 
 def sheet(path: Path, renders: FaceDataset) -> Picture:
@@ -389,6 +427,8 @@ def measure(options: argparse.Namespace) -> dict:
         "references": references(judges, data.pairs),
         "variants": variants(options, data, judges),
         "checkpoints": checkpoints(options, judges),
+        "moments": moments(options, judges),
+        "shipped training": options.log and shipped_curves(options, data.people),
         "readings": unclear(),
     }
 
@@ -411,6 +451,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--checkpoint", type=Path, nargs="*", help="files of G  [the shipped one]")
+    parser.add_argument("--moments", type=Path, nargs="*", default=[], help="files of one training")
+    parser.add_argument("--log", type=Path, help="log.jsonl of that training")
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="only draw, into this folder")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/bench/ganfaces.json")

@@ -207,6 +207,27 @@ def histograms(
     return figure
 
 
+def histogram_panels(
+    edges: Sequence[float], panels: dict[str, dict[str, Sequence[int]]], *, axis: str
+) -> "Figure":
+    """Draw counted distributions, a panel a name, each of area one, over one axis.
+
+    A panel has so many counts under each label, one less than there are `edges`.
+    """
+    figure = new_figure(6.4, 1.25 * len(panels) + 0.6)
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (name, counts) in zip(rows, panels.items(), strict=True):
+        for (label, numbers), colour in zip(counts.items(), COLOURS, strict=False):
+            look = {"density": True, "alpha": 0.6, "color": colour, "label": label}
+            axes.hist(edges[:-1], bins=edges, weights=numbers, **look)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    rows[0].legend(fontsize=8, frameon=False)
+    rows[-1].set_xlabel(axis)
+    return figure
+
+
 def curves(
     x: Sequence[float],
     lines: dict[str, Sequence[float]],
