@@ -41,6 +41,7 @@ from facelab.engine.trainer import values_of
 from facelab.errors import AssetError
 from facelab.images import grid, save_image
 from facelab.methods.ganfaces import checkpoint, evaluation, readings, training
+from facelab.methods.ganfaces.claims import COUNTS
 from facelab.methods.ganfaces.evaluation import Faces, Seen
 from facelab.methods.ganfaces.variants import FULL, VARIANTS, derive
 from facelab.methods.ganid.targets import VIEW_NOISE
@@ -212,9 +213,6 @@ def thinned(logged: Sequence[tuple[int, Mapping]], name: str) -> list[list[float
     stride = max(1, len(points) // POINTS)
     parts = [points[first : first + stride] for first in range(0, len(points), stride)]
     return [[part[-1][0], sum(value for _, value in part) / len(part)] for part in parts] or None
-
-
-COUNTS = "set loss counts from step"
 
 
 def counts_from(people: int, faces: int) -> int:

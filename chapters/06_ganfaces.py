@@ -55,6 +55,7 @@ from facelab.methods.ganfaces import losses, networks, readings, training
 from facelab.methods.ganfaces import variants, writer
 from facelab.recognition import face_readers
 
+# %%
 network = checkpoint.load(weights) if weights else checkpoint.book()
 
 # %% [markdown]
@@ -591,11 +592,17 @@ print(
 source(variants.derive)
 
 # %% tags=["hide-input"]
-columns = (REALISM, COHERENCE, APART, TURN) = (
+columns = (
     "kernel distance",
     "within / between",
     "d-prime",
     "pose, share of strangers'",
+)
+nothing = (
+    before["realism"]["value"],
+    before["coherence"]["ratio"],
+    before["separation"]["d_prime"],
+    0.0,
 )
 
 
@@ -605,7 +612,9 @@ def with_seeds(row, title):
     return f"{found['mean']:.3f} ({found['least']:.3f} to {found['most']:.3f})"
 
 
-lines_of = [
+# %% tags=["hide-input"]
+lines_of = [("*renders*", *(f"{number:.3f}" for number in nothing))]
+lines_of += [
     (row["name"], *(with_seeds(row, title) for title in columns))
     for row in kept["variants"].values()
 ]
@@ -641,6 +650,12 @@ figures.show(
 # %% tags=["hide-input"]
 learnt = overview.record("records/ganfaces_recognition.json")
 sets = learnt["sets"]
+print(
+    f"{sets['base_people']} base people of {sets['base_views']} faces, "
+    f"{sets['added_people']} added, {learnt['seeds']} seeds, {learnt['steps']} steps"
+)
+
+# %% tags=["hide-input"]
 by_kind = {}
 for row in learnt["rows"]:
     by_kind.setdefault((row["fraction"], row["added"]), []).append(row)
@@ -651,10 +666,6 @@ for (fraction, added), same in by_kind.items():
         for key in ("accuracy", "auc")
     )
     lines_of.append((f"{fraction:.0%}", added, *means))
-print(
-    f"{sets['base_people']} base people of {sets['base_views']} faces, "
-    f"{sets['added_people']} added, {learnt['seeds']} seeds, {learnt['steps']} steps"
-)
 Markdown(overview.table(("base", "added", "accuracy", "AUC"), lines_of))
 
 # %% tags=["hide-input"]

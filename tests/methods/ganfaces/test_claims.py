@@ -18,6 +18,13 @@ def a_row(d_prime, half_width, ratio):
     }
 
 
+def a_curve(*values):
+    """Before everybody was seen, at step 4, the loss is low for another reason."""
+    steps = [*range(2), *range(4, 4 + len(values))]
+    points = [list(point) for point in zip(steps, (0, 0, *values), strict=True)]
+    return {"curves": {"set loss": points}, claims.COUNTS: 4}
+
+
 def less(mean, least):
     return {key: {"mean": mean, "least": least} for key in (REALISM, COHERENCE)}
 
@@ -35,6 +42,7 @@ def records():
         "references": {"renders": a_row(2.0, 0.2, 0.0)},
         "checkpoints": {"shipped": a_row(2.5, 0.2, 0.3)},
         "variants": {"full": full, **variants},
+        "shipped training": a_curve(8, 6, 7, 5),
     }
     fractions = {"0.2": gain(0.03, 0.02), "1.0": gain(0.01, 0.005)}
     accuracy = {"fractions": fractions, "less real data": gain(0.02, 0.01)}
@@ -84,6 +92,12 @@ def test_figures_come_with_their_meaning(records):
          "partly reproduced"),
         (0, "set_loss",
          lambda r: r["variants"]["no-set-loss"].update({"less the full method": less(0, -1)}),
+         "partly reproduced"),
+        (0, "set_loss", lambda r: r.update({"shipped training": a_curve(5, 6, 7, 8)}),
+         "partly reproduced"),
+        (0, "set_loss",
+         lambda r: (r["variants"]["no-set-loss"].update({"less the full method": less(0, -1)}),
+                    r.update({"shipped training": a_curve(5, 6, 7, 8)})),
          "not reproduced"),
         (0, "forward_cycle",
          lambda r: r["variants"]["backward-cycle"].update({"less the full method": less(0.1, -1)}),
