@@ -1,11 +1,15 @@
 """Does a recogniser learn more with generated faces added, and the more the less real data it has?
 
 Prints a record and writes it to runs/bench/ganfaces_recognition.json. One small recogniser is
-trained for the same number of steps on a share of the base set, alone, with renders added, and with
-the same renders as G made them photo-like; it is judged by pairs of held-out people. Each training
-is kept in runs/bench/ganfaces_recognition/, with the sets, so that a second call goes on where the
-first was ended. Without photographs the base set is the pre-trained generator's people
+trained on a share of the base set, alone, with renders added, and with the same renders as G made
+them photo-like; it is judged by pairs of held-out people. Each training is kept in
+runs/bench/ganfaces_recognition/, with the sets, so that a second call goes on where the first was
+ended. Without photographs the base set is the pre-trained generator's people
 (`facelab.data.variations`); --base PEOPLE takes a dataset of one's own, a folder a person.
+
+Whatever is added, faces of the base set are met as often as without: with as many added ones beside
+them a training is twice as long. --same-steps trains all rows equally long, so that what is added
+takes the place of base faces.
 """
 
 import argparse
@@ -54,8 +58,9 @@ def row(sets: Sets, pairs: PairList, options, fraction: float, added: str, seed:
     training = sets.training(fraction, added, seed, balanced=not options.unbalanced)
     base = training.parts[0].people
     config = Config(base, training.people - base, options.weight, batch_size=options.batch)
+    longer = 1 if options.same_steps else len(training) / len(training.parts[0])
     settings = Settings(
-        steps=options.steps,
+        steps=round(options.steps * longer),
         batch=options.batch,
         seed=seed,
         device=options.device,
@@ -193,6 +198,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--weight", type=float, default=0.5, help="of an added face's loss")
     parser.add_argument("--unbalanced", action="store_true", help="base faces as rare as they are")
+    parser.add_argument("--same-steps", action="store_true", help="whatever is added")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=KEPT, help="of the sets and kept rows")
@@ -209,6 +215,7 @@ def main() -> None:
         batch=options.batch,
         weight=options.weight,
         balanced=not options.unbalanced,
+        same_steps=options.same_steps,
         seeds=options.seeds,
     )
 

@@ -212,7 +212,8 @@ def histogram_panels(
 ) -> "Figure":
     """Draw counted distributions, a panel a name, each of area one, over one axis.
 
-    A panel has so many counts under each label, one less than there are `edges`.
+    A panel has so many counts under each label, one less than there are `edges`. The axis is as
+    long as something was counted.
     """
     figure = new_figure(6.4, 1.25 * len(panels) + 0.6)
     rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
@@ -223,8 +224,12 @@ def histogram_panels(
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
+    filled = [
+        bin_ for counts in panels.values() for numbers in counts.values()
+        for bin_, number in enumerate(numbers) if number
+    ]  # fmt: skip
+    rows[-1].set(xlabel=axis, xlim=(edges[min(filled)], edges[max(filled) + 1]))
     rows[0].legend(fontsize=8, frameon=False)
-    rows[-1].set_xlabel(axis)
     return figure
 
 

@@ -142,9 +142,10 @@ def test_a_landscape_puts_columns_on_the_first_axis():
 
 
 def test_histogram_panels_have_the_given_counts_as_areas():
-    counts = {"a": {"same": [3, 1], "other": [0, 4]}, "b": {"same": [1, 1]}}
-    drawn = figures.histogram_panels([0.0, 0.5, 1.0], counts, axis="x")
+    counts = {"a": {"same": [3, 1, 0], "other": [0, 4, 0]}, "b": {"same": [1, 1, 0]}}
+    drawn = figures.histogram_panels([0.0, 0.5, 1.0, 1.5], counts, axis="x")
     first, second = drawn.axes
     heights = [[bar.get_height() for bar in kind] for kind in first.containers]
-    assert heights == [[1.5, 0.5], [0.0, 2.0]]
+    assert heights == [[1.5, 0.5, 0.0], [0.0, 2.0, 0.0]]
+    assert first.get_xlim() == (0.0, 1.0)
     assert (first.get_title(loc="left"), second.get_xlabel()) == ("a", "x")
