@@ -1,9 +1,10 @@
 """What is a dataset worth to a recogniser that learns from it? Verification, and gains over seeds.
 
-A training is one row: which share of the base set, what was added, which seed. All rows have as
-many steps of as many faces, so that who learns from more people sees each of them less often, and
-no gain is one of longer training. Rows of one seed have the same base people, the same first
-weights of the embedding and the same pairs to judge: gains are differences within a seed.
+A training is one row: which share of the base set, what was added, which seed. How long each lasts
+is the caller's: with as many steps for all, what is added takes the place of base faces; with base
+faces met as often, a gain may be one of longer training. Rows of one seed have the same base
+people, the same first weights of the embedding and the same pairs to judge: gains are differences
+within a seed.
 """
 
 import itertools

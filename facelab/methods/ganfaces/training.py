@@ -109,10 +109,11 @@ TINY = Config(
 BOOK = Config(
     people=2000,
     translator=Shape(width=24),
-    weights=Weights(identity_set=0.02, identity_l1=0.3),
+    weights=Weights(identity_set=0.05, identity_l1=0.3),
     k_rate=0.1,
     gamma=0.8,
     learning_rate=2e-4,
+    halve_at=(5000, 6500),
     batch_size=8,
     ema_decay=0.998,
 )
