@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 identities = 8  # people in the sheets
-steps = 100  # steps of the training run in this chapter
+steps = 150  # steps of the training run in this chapter
 weights = ""  # "" takes the shipped generator; else a file of your own
 seed = 0  # where the random numbers start
 
@@ -455,14 +455,14 @@ Markdown(overview.table(("the shipped generator", ""), facts))
 crowd = dataset.renders(64, identities, 8, seed + 1)
 sheet = evaluation.translate(network, crowd, range(len(crowd)))
 figures.show(
-    figures.face_sheet(sheet.renders, columns=8),
+    figures.face_sheet(sheet.renders, columns=8, width_in=4.2),
     alt="Renders: a row for each person, eight views of each.",
     photograph=True,
 )
 
 # %%
 figures.show(
-    figures.face_sheet(sheet.made, columns=8),
+    figures.face_sheet(sheet.made, columns=8, width_in=5.6),
     alt="The same people and views after G: photo-like, and soft.",
     photograph=True,
 )
@@ -473,7 +473,7 @@ figures.show(
 # %%
 reach = domains.photos.batch(range(16)).images
 figures.show(
-    figures.face_sheet(reach, columns=8),
+    figures.face_sheet(reach, columns=8, width_in=6.4),
     alt="Sixteen faces of the domain to reach.",
     photograph=True,
 )
@@ -829,7 +829,9 @@ widgets.people_grid(trio, network)
 across = sitting.across(0.6, {"jawOpen": 0.7}, 0.6)
 figures.show(
     figures.face_sheet(
-        widgets.people_faces(trio, across, network), columns=len(across)
+        widgets.people_faces(trio, across, network),
+        columns=len(across),
+        width_in=4.0,
     ),
     alt="Three people, renders and below them generated faces: turned, from the front, mouth open.",
     photograph=True,
