@@ -376,8 +376,11 @@ follows.prove(follow_solution)
 #
 # $G$ minimises what its critic says, the cycle, the set-based loss, and a last term that keeps it near its input, $L_\text{id} = \lVert G(x) - x \rVert_1$:
 #
-# $$ \begin{aligned} \theta_G &= \arg\min\; L_G + 0.5\, L_\text{cyc} + 0.001\, L_C + 0.1\, L_\text{id}, \\
-#    \theta_{G'} &= \arg\min\; L_{G'} + 0.5\, L_\text{cyc} + 0.5\, L_{D_P}. \end{aligned} \tag{6.6} $$
+# $$ \theta_G = \arg\min\; L_G + 0.5\, L_\text{cyc} + 0.001\, L_C + 0.1\, L_\text{id}. \tag{6.6} $$
+#
+# $G'$ minimises what *its* critic says, the cycle, and the pairs:
+#
+# $$ \theta_{G'} = \arg\min\; L_{G'} + 0.5\, L_\text{cyc} + 0.5\, L_{D_P}. \tag{6.7} $$
 #
 # To the loop of Chapter 4 that is a list of three phases.
 
