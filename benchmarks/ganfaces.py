@@ -5,7 +5,9 @@ Prints a record and writes it to runs/bench/ganfaces.json. Every variant of
 then G translates renders of people that no training has (AnnyFaces' test split), and
 `facelab.metrics.translation` measures the faces by networks that no loss saw. Beside them: the
 renders themselves, photo-like faces of the domain to reach, true pairs of photograph and render,
-given checkpoints, and the paper's unclear formulas both ways (`readings`).
+given checkpoints, and the paper's unclear formulas both ways (`readings`). With --moments and --log
+comes how the shipped training went: its G after more and more steps, and its losses. The chapter
+and `methods.ganfaces.claims` want both.
 
 Runs and measurements are kept in runs/bench/ganfaces/: a call that was ended goes on when it is
 called again. With --sheets it only draws: eight people in eight views each, renders above and what

@@ -21,7 +21,7 @@ MOSTLY = 0.5  # of strangers' error: below it a quantity counts as kept
 def verdicts(faces: Record, recognition: Record, writer: Record) -> list[Verdict]:
     """Return the verdicts on all claims of this paper.
 
-    `faces` must have exactly one checkpoint, the shipped one.
+    `faces` must have exactly one checkpoint, the shipped one, and the curves of its training.
     """
     return [
         *of_shipped(faces),
