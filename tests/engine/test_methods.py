@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from facelab.data.base import FaceDataset
+from facelab.data.by_attribute import ByAttribute
 from facelab.data.domains import RENDER, Domains
 from facelab.engine import checkpoints, methods
 from facelab.engine.export import export_weights
 from facelab.engine.loop import train
 from facelab.engine.players import gather
 from facelab.engine.settings import Settings
+from facelab.errors import ParameterError
 from facelab.generators import dcgan
 from facelab.images import to_uint8
+from facelab.methods.diat.tasks import TASKS
 
 STEPS = 9  # beyond the second turn of the tiny presets' lazy regularisers
 
@@ -39,9 +42,21 @@ class Pairs(FaceDataset):
         return dataclasses.replace(batch, labels={RENDER: to_uint8(batch.images)})
 
 
+class Labelled(Pairs):
+    """Noise of which every other picture has an attribute."""
+
+    attribute_names = ("Odd",)
+
+    def batch(self, indices):
+        batch = self.noise.batch(indices)
+        return dataclasses.replace(batch, attributes=(batch.identity % 2 == 1)[:, None])
+
+
 def data(toy, method):
     noise = toy.Noise(size=getattr(method.config, "size", 64))
-    return Domains(noise, noise, Pairs(noise)) if method.id == "ganfaces" else noise
+    if method.id == "ganfaces":
+        return Domains(noise, noise, Pairs(noise))
+    return ByAttribute(Labelled(noise), "Odd") if method.id == "diat" else noise
 
 
 def run(toy, name, folder, steps, seed=0, **changes):
@@ -70,3 +85,31 @@ def test_every_preset_has_phases_that_move_something(name, preset):
     with torch.device("meta"):
         method = methods.build(name, preset)
     assert gather(method.phases(), method.networks)
+
+
+# --- METHOD:TASK ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_method_of_several_tasks_is_asked_for_one(task):
+    method = methods.build(f"diat:{task}", "tiny", seed=3)
+    assert method.id == "diat"
+    assert method.config.task == method.task.name == task
+    plain = methods.build("diat", "tiny", seed=3)
+    assert dataclasses.replace(method.config, task=plain.config.task) == plain.config
+    weights = (m.transform.last.weight for m in (method, plain))
+    assert torch.equal(*weights), "the first weights follow from the seed, whatever the task"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "message"),
+    [
+        ("diat:smile", "tiny", "there is no task 'smile'; choose one of: mouth_open, mouth_close"),
+        ("diat:mouth_open", "huge", "there is no preset 'huge'; choose from: tiny, book, paper"),
+        ("dcgan:smile", "tiny", "dcgan does one thing, there is no dcgan:smile; leave out :smile"),
+        ("dait:mouth_open", "tiny", "there is no method 'dait'; did you mean diat"),
+    ],
+)
+def test_a_task_that_there_is_not_is_refused(name, preset, message):
+    with pytest.raises(ParameterError, match=message):
+        methods.build(name, preset)
