@@ -41,6 +41,7 @@ from facelab.metrics.extractors import Extractor
 from facelab.metrics.kernel import KernelDistance, kernel_distance
 from facelab.metrics.separation import coherence, ratio_of, separation
 from facelab.recognition.embedder import Embedder
+from facelab.recognition.judges import require_unseen
 
 STRANGERS = 4  # shuffled pairs a face
 
@@ -216,7 +217,7 @@ def translation_report(
     """
     seen = tuple(seen)
     for scoring in (judge.id, extractor.id):
-        evaluation.require_unseen(seen, scoring)
+        require_unseen(seen, scoring)
     before, after = (
         before or evaluation.read(faces.renders, judge),
         evaluation.read(faces.made, judge),

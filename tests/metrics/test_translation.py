@@ -175,7 +175,7 @@ def test_people_of_one_face_are_not_told_apart():
 
 
 def test_a_judge_that_trained_it_is_refused():
-    with pytest.raises(ParameterError, match="judge can't judge a G whose loss was computed with"):
+    with pytest.raises(ParameterError, match="judge can't judge a network whose loss"):
         report(pictures(), seen=("judge",))
-    with pytest.raises(ParameterError, match="means can't judge a G"):
+    with pytest.raises(ParameterError, match="means can't judge a network"):
         report(pictures(), seen=("means",))

@@ -1,20 +1,20 @@
 """What there is to see of a trained G: its faces beside their renders, read by networks.
 
     faces = translate(generator, dataset, indices)
-    require_unseen(game.embedders, judge.id)
+    judges.require_unseen(game.embedders, judge.id)
     before, after = read(faces.renders, judge), read(faces.made, judge)
 
 Anything that takes renders to pictures can stand for G; `unchanged` gives the renders' own row.
 `metrics.translation` makes numbers with intervals of it.
 
-Whose face it is, a recogniser says that no loss saw (`require_unseen`). How the head is turned and
-where its landmarks are say the networks of `recognition.face_readers` and `face_points`; no loss of
-GANFaces sees those either. Their own error on photo-like faces is in every number: the same reading
-of true pairs of photograph and render (`pair_faces`) says what a perfect G would have.
+Whose face it is, a recogniser says that no loss saw (`recognition.judges`). How the head is turned
+and where its landmarks are say the networks of `recognition.face_readers` and `face_points`; no
+loss of GANFaces sees those either. Their own error on photo-like faces is in every number: the
+same reading of true pairs of photograph and render (`pair_faces`) says what a perfect G would have.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 from facelab.assets import networks
 from facelab.data.base import FaceDataset, Indices
 from facelab.data.domains import RENDER
-from facelab.errors import DatasetError, ParameterError
+from facelab.errors import DatasetError
 from facelab.images import from_uint8
 from facelab.methods.ganfaces.checkpoint import WRITER
 from facelab.methods.ganfaces.training import FRAMING, METHOD, Config
@@ -53,7 +53,7 @@ def unchanged(renders: Image) -> Image:
     return renders
 
 
-# --- who may judge -------------------------------------------------------------------------------
+# --- what a loss saw -----------------------------------------------------------------------------
 
 
 def embedders_of(path: str | os.PathLike) -> tuple[str, ...]:
@@ -68,20 +68,6 @@ def embedders_of(path: str | os.PathLike) -> tuple[str, ...]:
 def embedders_seen(config: Config) -> tuple[str, ...]:
     """Return the ids of the embedders that training with this config looks through."""
     return (config.embedder,) if config.embedder and config.weights.identity_set else ()
-
-
-def require_unseen(seen: Iterable[str], judge: str) -> None:
-    """Raise `ParameterError` when a network that a loss saw, or a stage of it, is to judge G.
-
-    `judge` is the id of an embedder or of an extractor of `metrics.extractors`: "dlib-stage4" and
-    "dlib:dlib150" are parts of "dlib".
-    """
-    for name in seen:
-        if judge == name or judge.startswith((f"{name}-stage", f"{name}:")):
-            raise ParameterError(
-                f"{judge} can't judge a G whose loss was computed with {name}: it would judge "
-                "itself; choose another network, such as faceres"
-            )
 
 
 # --- faces ---------------------------------------------------------------------------------------
