@@ -5,8 +5,11 @@ import torch
 
 from facelab.data import folder, sources
 from facelab.data.anny_faces import AnnyFaces
+from facelab.data.by_attribute import GUIDED, ByAttribute
+from facelab.data.domains import Domains
 from facelab.data.export import export
 from facelab.data.folder import Folder, square
+from facelab.data.mixture import Mixture
 from facelab.data.packed import Packed, pack
 from facelab.data.samples import Samples
 from facelab.errors import DatasetError, ImageError, ParameterError
@@ -97,3 +100,74 @@ def test_a_word_names_a_dataset(pictures, tmp_path):
 def test_a_word_that_names_nothing_lists_the_forms(word):
     with pytest.raises(ParameterError, match=r"names no data that there is; give anny-faces:SIZEx"):
         sources.open_dataset(word)
+
+
+def test_words_with_commas_are_one_dataset(pictures, tmp_path):
+    anny = sources.open_dataset("anny-faces:16x3x2", seed=4)
+    packed = pack(anny, tmp_path / "x.facepack").path
+    mixed = sources.open_dataset(f"{packed},anny-faces:16x2x1,{pictures}@16", seed=4)
+    assert isinstance(mixed, Mixture)
+    assert [type(part) for part in mixed.parts] == [Packed, AnnyFaces, Folder]
+    assert [len(part) for part in mixed.parts] == [6, 2, 5]
+    assert mixed.parts[1].seed == 4
+    assert {part.size for part in mixed.parts} == {16}
+    small = sources.open_dataset(f"{pictures},anny-faces", size=32)
+    assert [part.size for part in small.parts] == [32, 32], "the size reaches every part"
+    with pytest.raises(ParameterError, match="'nowhere' names no data that there is"):
+        sources.open_dataset(f"{pictures},nowhere")
+    with pytest.raises(DatasetError, match="faces of 5 pixels"):
+        sources.open_dataset(f"{pictures},{pictures}@5")
+
+
+def test_a_folder_may_have_a_comma_in_its_name(tmp_path):
+    save_image(picture(3), tmp_path / "one,two" / "x.png")
+    found = sources.open_dataset(str(tmp_path / "one,two"), size=6)
+    assert isinstance(found, Folder)
+    assert len(found) == 1
+
+
+def test_a_comma_binds_closer_than_a_plus(pictures, monkeypatch):
+    class Three(Domains):
+        def __init__(self, *parts):
+            self.parts = parts
+
+    monkeypatch.setattr("facelab.data.domains.Domains", Three)
+    renders, photos, pairs = sources.open_dataset(
+        f"anny-faces:16x2x1,anny-faces:16x3x1+{pictures}@16+samples:4"
+    ).parts
+    assert isinstance(renders, Mixture)
+    assert (renders.people, len(photos), len(pairs)) == (5, 5, 4)
+
+
+def test_a_word_with_to_names_what_shall_change(tmp_path):
+    word = "anny-faces:16x40x1"
+    plain = sources.open_dataset(word, seed=4)
+    gained = sources.open_dataset(f"{word}:to:Male", seed=4)
+    lost = sources.open_dataset(f"{word}:to:no-Male", seed=4)
+    assert isinstance(gained, ByAttribute)
+    assert isinstance(gained.source, AnnyFaces)
+    assert gained.source.config_hash == plain.config_hash
+    assert (gained.attribute, gained.to) == ("Male", True)
+    assert (lost.attribute, lost.to) == ("Male", False)
+    assert torch.equal(gained.rows, lost.guided_rows)
+    assert torch.equal(gained.guided_rows, lost.rows)
+    some = gained.batch([0, 1])
+    assert not some.attributes[:, plain.attribute("Male")].any()
+    beside = gained.guided_rows[torch.tensor([13, 7919 + 13]) % len(gained.guided_rows)]
+    assert torch.equal(some.labels[GUIDED], plain.batch(beside).images)
+    assert plain.batch(beside).attributes[:, plain.attribute("Male")].all()
+    with pytest.raises(ParameterError, match="has no attribute 'Malle'; it has: "):
+        sources.open_dataset(f"{word}:to:Malle")
+    with pytest.raises(ParameterError, match="'nowhere' names no data that there is"):
+        sources.open_dataset("nowhere:to:Male")
+
+
+def test_to_holds_for_all_parts(tmp_path):
+    packed = pack(sources.open_dataset("anny-faces:16x6x1", seed=1), tmp_path / "x.facepack").path
+    data = sources.open_dataset(f"{packed},anny-faces:16x9x1:to:no-Young", seed=2)
+    assert isinstance(data, ByAttribute)
+    assert isinstance(data.source, Mixture)
+    assert (len(data.source), data.attribute, data.to) == (15, "Young", False)
+    column = data.source.attribute("Young")
+    labels = data.source.batch(range(15)).attributes[:, column]
+    assert torch.equal(labels.nonzero()[:, 0], data.rows)

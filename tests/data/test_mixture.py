@@ -41,7 +41,38 @@ def test_nobody_of_one_part_is_anybody_of_another(numbers):
     batch = mixed.batch([63, 0, 12, 51, 52])
     assert levels(batch) == [11, 0, 4, 199, 0]
     assert batch.identity.tolist() == [6 + 1, 0, 5, 5, 6]
-    assert batch.attributes is None
+    assert not batch.labels
+
+
+def test_attributes_are_kept_where_all_parts_have_the_same(numbers):
+    whole, part = numbers(12), ChosenPeople(numbers(200, seed=1), [4])
+    mixed = Mixture(whole, Repeated(part, 2), whole)
+    assert mixed.attribute_names == ("Odd",)
+    batch = mixed.batch([103, 0, 12, 51, 52, 92])
+    assert levels(batch) == [11, 0, 4, 199, 4, 0]
+    assert batch.attributes.tolist() == [[True], [False], [False], [True], [False], [False]]
+
+
+@pytest.mark.parametrize("names", [(), ("Even",), ("Odd", "Even"), ("Even", "Odd")])
+def test_attributes_are_dropped_where_a_part_has_others(numbers, names):
+    first, other = numbers(6), numbers(6, seed=1)
+    other.attribute_names = names
+    for mixed in (Mixture(first, other), Mixture(other, first)):
+        assert mixed.attribute_names == ()
+        batch = mixed.batch([11, 0, 7])
+        assert batch.attributes is None
+        assert levels(batch) == [5, 0, 1]
+    with pytest.raises(ParameterError, match=r"numbers\+numbers has no attribute 'Odd'; it has: n"):
+        Mixture(first, other).attribute("Odd")
+    assert Mixture(other, other).attribute_names == names
+
+
+def test_chosen_people_keep_their_attributes(numbers):
+    chosen = ChosenPeople(numbers(23), [3, 1])
+    assert chosen.attribute_names == ("Odd",)
+    batch = chosen.batch([8, 1, 0, 3])
+    assert levels(batch) == [21, 3, 1, 8]
+    assert batch.attributes.tolist() == [[True], [True], [True], [False]]
     assert not batch.labels
 
 

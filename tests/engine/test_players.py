@@ -81,3 +81,23 @@ def test_a_sharing_phase_learns_at_the_owners_rate(toy):
 def test_what_can_not_be_is_refused(toy, phases, message):
     with pytest.raises(ParameterError, match=message):
         gather(phases, toy.toy().networks)
+
+
+@pytest.mark.parametrize(
+    ("when", "steps"),
+    [
+        ({}, [*range(12)]),
+        ({"every": 3}, [0, 3, 6, 9]),
+        ({"every": 3, "offset": 2}, [2, 5, 8, 11]),
+        ({"until": 5}, [0, 1, 2, 3, 4]),
+        ({"every": 3, "until": 6}, [0, 3]),
+        ({"every": 3, "until": 7}, [0, 3, 6]),
+        ({"every": 3, "offset": 2, "until": 9}, [2, 5, 8]),
+        ({"every": 3, "offset": 2, "until": 8}, [2, 5]),
+        ({"offset": 5, "until": 5}, []),
+        ({"until": 0}, []),
+    ],
+)
+def test_the_steps_at_which_a_phase_plays(toy, when, steps):
+    (player,) = gather([phase("a", "critic", **when)], toy.toy().networks)
+    assert [step for step in range(12) if player.plays(step)] == steps
