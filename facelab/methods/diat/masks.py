@@ -36,7 +36,8 @@ def landmarks(images: Image) -> Landmarks:
     """
     faces, side = reframe(images, BOOK, BOOK), images.shape[3]
     found = landmark_regressor(str(images.device))(faces)
-    return move_points(found, resize_transform((SIZE, SIZE), (side, side)).to(found))
+    scale = resize_transform((SIZE, SIZE), (side, side)).to(found)
+    return move_points(found, scale.expand(len(found), -1, -1))
 
 
 def masked(batch: Batch, name: str) -> Mask:
