@@ -18,7 +18,14 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
     "--data",
     default="anny-faces",
     show_default=True,
-    help="anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures.",
+    help="anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures; "
+    "A,B for several; for diat DATA:to:NAME or DATA:to:no-NAME, an attribute to gain or to lose.",
+)
+@click.option(
+    "--after",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="What export_weights wrote of another method, for one that goes on from its network.",
 )
 @click.option("--steps", type=int, help="Stop after so many steps.")
 @click.option("--minutes", type=float, help="Stop after so many minutes, earlier parts included.")
@@ -60,7 +67,7 @@ def train(
     from facelab.engine.settings import Settings
     from facelab.engine.watchers import TensorBoard
 
-    chosen = methods.build(method, preset, given["seed"])
+    chosen = methods.build(method, preset, given["seed"], given.pop("after"))
     batch = given.pop("batch") or getattr(chosen.config, "batch_size", 64)
     settings = Settings(batch=batch, **given)
     dataset = open_dataset(data, size=getattr(chosen.config, "size", 64), seed=settings.seed)

@@ -76,6 +76,28 @@ def test_an_unknown_name_is_refused(name, preset, message):
         methods.build(name, preset)
 
 
+def test_the_file_to_go_on_from_reaches_the_method(toy, tmp_path, monkeypatch):
+    class Later(toy.Toy):
+        follows = "toy"
+
+        @classmethod
+        def after(cls, name, path):
+            got.append((name, path))
+            return cls.preset(name)
+
+    got = []
+    monkeypatch.setattr(toy, "Later", Later, raising=False)
+    monkeypatch.setitem(methods.METHODS, "later", f"{toy.__name__}:Later")
+    result = run("later", *QUICK, "--after", tmp_path / "first", "-o", tmp_path / "run")
+    assert result.stdout.startswith("finished after 4 steps")
+    assert got == [("tiny", tmp_path / "first")]
+    with pytest.raises(ParameterError, match="later goes on from a network of toy; train that"):
+        run("later", *QUICK, "-o", tmp_path / "other")
+    with pytest.raises(ParameterError, match=r"toy begins with random weights .* out --after"):
+        run("toy", *QUICK, "--after", tmp_path / "first", "-o", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_an_end_must_be_given(tmp_path):
     with pytest.raises(ParameterError, match="give steps, minutes or both"):
         run("toy", "-o", tmp_path)

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from facelab.assets.networks import save
 from facelab.data.base import FaceDataset
 from facelab.data.by_attribute import ByAttribute
 from facelab.data.domains import RENDER, Domains
@@ -13,7 +14,8 @@ from facelab.engine.export import export_weights
 from facelab.engine.loop import train
 from facelab.engine.players import gather
 from facelab.engine.settings import Settings
-from facelab.errors import ParameterError
+from facelab.engine.trainer import values_of
+from facelab.errors import CheckpointError, ParameterError
 from facelab.generators import dcgan
 from facelab.images import to_uint8
 from facelab.methods.diat.tasks import TASKS
@@ -59,18 +61,28 @@ def data(toy, method):
     return ByAttribute(Labelled(noise), "Odd") if method.id == "diat" else noise
 
 
-def run(toy, name, folder, steps, seed=0, **changes):
-    method = methods.build(name, "tiny", seed)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """By name of a method: the file of the network that it goes on from, or None."""
+    path = tmp_path_factory.mktemp("start") / "transform.safetensors"
+    game = methods.build("diat", "tiny", seed=5)
+    save(path, "diat", game.transform, config=values_of(game.config), step=7, seed=5)
+    return lambda name: path if name == "diat-enhancement" else None
+
+
+def run(toy, name, after, folder, steps, seed=0, **changes):
+    method = methods.build(name, "tiny", seed, after)
     dataset = data(toy, method)
     settings = Settings(steps, batch=4, device="cpu", log_every=1, preview_every=5, **changes)
     return train(method, dataset, settings, folder, resume=True, progress=False)
 
 
 @pytest.mark.parametrize("name", list(methods.METHODS))
-def test_it_trains_goes_on_and_is_exported(toy, tmp_path, name):
-    whole = run(toy, name, tmp_path / "whole", STEPS)
-    run(toy, name, tmp_path / "parts", 5)
-    rest = run(toy, name, tmp_path / "parts", STEPS, seed=1)
+def test_it_trains_goes_on_and_is_exported(toy, tmp_path, start, name):
+    what = (toy, name, start(name))
+    whole = run(*what, tmp_path / "whole", STEPS)
+    run(*what, tmp_path / "parts", 5)
+    rest = run(*what, tmp_path / "parts", STEPS, seed=1)
     assert [dict(e.losses) for e in rest.history] == [dict(e.losses) for e in whole.history]
     first, second = (checkpoints.newest(tmp_path / n).tensors for n in ("whole", "parts"))
     assert first.keys() == second.keys()
@@ -81,9 +93,9 @@ def test_it_trains_goes_on_and_is_exported(toy, tmp_path, name):
 
 @pytest.mark.parametrize("name", list(methods.METHODS))
 @pytest.mark.parametrize("preset", methods.PRESETS)
-def test_every_preset_has_phases_that_move_something(name, preset):
+def test_every_preset_has_phases_that_move_something(start, name, preset):
     with torch.device("meta"):
-        method = methods.build(name, preset)
+        method = methods.build(name, preset, after=start(name))
     assert gather(method.phases(), method.networks)
 
 
@@ -113,3 +125,34 @@ def test_a_method_of_several_tasks_is_asked_for_one(task):
 def test_a_task_that_there_is_not_is_refused(name, preset, message):
     with pytest.raises(ParameterError, match=message):
         methods.build(name, preset)
+
+
+# --- --after -------------------------------------------------------------------------------------
+
+
+def test_a_method_goes_on_from_the_network_of_a_file(start):
+    method = methods.build("diat-enhancement", "tiny", 3, start("diat-enhancement"))
+    trained = methods.build("diat", "tiny", seed=5)
+    assert torch.equal(method.transform.last.weight, trained.transform.last.weight)
+    assert method.config.game == trained.config
+    assert method.config.trained == {"step": 7, "seed": 5}
+    other, again = (
+        methods.build("diat-enhancement", "tiny", seed, start("diat-enhancement"))
+        for seed in (4, 3)
+    )
+    first = [m.enhancer.layers[0].weight for m in (method, again, other)]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+def test_a_file_too_many_or_one_too_few(start, tmp_path):
+    path = start("diat-enhancement")
+    for name in ("dcgan", "diat", "diat:mouth_open"):
+        with pytest.raises(ParameterError, match=r"begins with random weights .* leave out --af"):
+            methods.build(name, "tiny", after=path)
+    with pytest.raises(ParameterError, match=r"goes on from a network of diat; .* --after FILE"):
+        methods.build("diat-enhancement", "tiny")
+    with pytest.raises(CheckpointError, match="can't be read"):
+        methods.build("diat-enhancement", "tiny", after=tmp_path / "none.safetensors")
+    with pytest.raises(ParameterError, match="diat-enhancement does one thing"):
+        methods.build("diat-enhancement:mouth_open", "tiny", after=path)
