@@ -9,7 +9,9 @@ global one is a deblurring network, trained on faces alone and put behind T afte
 
 phi of equation 10 is VGG-Face in the paper, of which only its first two convolutions are needed;
 where no reader has it, they are those of the book's default recogniser. The squares of equations 10
-and 11 are means over pixels and channels, as all pictures' are in `losses`.
+and 11 are means over pixels and channels, as all pictures' are in `losses`. The printed square
+outside the mask is a sum, beside content losses that are means: PAPER weighs it by the number of
+values in a picture, the default counts both as means. The paper doesn't say which it is.
 """
 
 import copy
@@ -61,16 +63,15 @@ class Config:
 
     `game` is the config of T; `trained` says how long, on what and with which seed T was trained.
     `width` is the channels of a local task's E, `shape` the sizes of a global one's, T's own where
-    it is None. `betas` weigh levels 0 to 2 of equation 10, and `outside` its first term, 1 in the
-    paper; a weight of 0 leaves a term out. `layers` names the network of levels 1 and 2. `sigma_px`
-    is the blur of equation 11 in pixels of a face of 128. Raises `ParameterError` on what can't be
-    used.
+    it is None. `betas` weigh levels 0 to 2 of equation 10, and `outside` its first term; a weight
+    of 0 leaves a term out. `layers` names the network of levels 1 and 2. `sigma_px` is the blur of
+    equation 11 in pixels of a face of 128. Raises `ParameterError` on what can't be used.
     """
 
     game: training.Config = field(default_factory=lambda: training.BOOK)
     width: int = 32
     shape: Shape | None = None
-    betas: tuple[float, float, float] = (0.1, 0.5, 1.0)
+    betas: tuple[float, ...] = (0.1, 0.5, 1.0)
     outside: float = 1.0
     layers: str = "dlib-layers"
     sigma_px: float = SIGMA_PX
@@ -125,7 +126,7 @@ TINY = Config(
     training.TINY, width=4, shape=Shape(4, 1), learning_rate=1e-3, batch_size=4, ema_decay=0.9
 )
 BOOK = Config(ema_decay=0.99)
-PAPER = Config(training.PAPER)
+PAPER = Config(training.PAPER, outside=3.0 * training.PAPER.size**2)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
 
