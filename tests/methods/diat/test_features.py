@@ -72,7 +72,7 @@ def test_gradients_reach_the_pixels_and_no_weight(name, faces):
 
 
 def test_the_recogniser_that_all_share_stays_where_it_is():
-    shared = dlib().network
+    shared = dlib("cpu").network
     layers = features.face_layers("dlib-stages")
     layers.to(torch.float64)
     assert {p.dtype for p in shared.parameters()} == {torch.float32}
