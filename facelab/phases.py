@@ -71,8 +71,9 @@ class Phase:
     `parameters` are names of the method's networks, or of their parts ("encoder.blocks"): all else
     is frozen while the loss is computed. `loss` returns terms with one value per sample; the loop
     takes their means, weights them (1 where `weights` has no entry) and adds them up. The phase
-    runs at the steps that `every` divides, after leaving out `offset`. `shares` names the phase
-    whose optimiser it uses, instead of one of its own. `clip_norm` bounds the gradient's norm.
+    runs at the steps that `every` divides, after leaving out `offset`, and before the step `until`.
+    `shares` names the phase whose optimiser it uses, instead of one of its own. `clip_norm` bounds
+    the gradient's norm.
     `after` is called once the parameters have moved, with the terms' means over the whole batch of
     all processes, for what is updated without a gradient; what it returns is logged.
     """
@@ -84,6 +85,7 @@ class Phase:
     weights: Mapping[str, float] = field(default_factory=dict)
     every: int = 1
     offset: int = 0
+    until: int | None = None
     shares: str | None = None
     clip_norm: float | None = None
     after: Callable[[Mapping[str, float]], Mapping[str, float]] | None = None

@@ -45,14 +45,14 @@ class ChosenPeople(FaceDataset):
     def batch(self, indices: Indices) -> Batch:
         """Return these faces."""
         found = self.resolve(indices)
-        return _anonymous(self.source.batch(self.rows[found]), self.identity[found])
+        return _plain(self.source.batch(self.rows[found]), self.identity[found], True)
 
 
 class Mixture(FaceDataset):
     """Datasets one after the other; nobody of one is anybody of another.
 
     The people of each part are counted on from those before: `first` has each part's first number.
-    Pictures and identities alone are in a batch. Raises `DatasetError` when the sizes differ.
+    A batch has pictures and identities, and attributes where all parts have the same. Raises `DatasetError` when the sizes differ.
     """
 
     def __init__(self, *parts: FaceDataset):
@@ -66,6 +66,8 @@ class Mixture(FaceDataset):
                 )
         self.parts, self.size, self.split = parts, parts[0].size, parts[0].split
         self.id = "+".join(part.id for part in parts)
+        names = {part.attribute_names for part in parts}
+        self.attribute_names = names.pop() if len(names) == 1 else ()
         counts = [part.people for part in parts]
         self.first = tuple(sum(counts[:number]) for number in range(len(parts)))
         self.people = sum(counts)
@@ -86,7 +88,7 @@ class Mixture(FaceDataset):
             rows = torch.nonzero(owner == number)[:, 0]
             start = int(self._ends[number]) - len(self.parts[number])
             drawn = self.parts[number].batch(found[rows] - start)
-            batches.append(_anonymous(drawn, self.identity[found[rows]]))
+            batches.append(_plain(drawn, self.identity[found[rows]], bool(self.attribute_names)))
             places.append(rows)
         return collate(batches).rows(torch.cat(places).argsort())
 
@@ -162,9 +164,9 @@ def _levels(dataset: FaceDataset) -> list[bytes]:
     ]
 
 
-def _anonymous(batch: Batch, identity: Int[Tensor, " batch"]) -> Batch:
-    """Return the pictures alone with their people: what all datasets have."""
-    return Batch(batch.images, identity)
+def _plain(batch: Batch, identity: Int[Tensor, " batch"], attributes: bool) -> Batch:
+    """Return the pictures with their people, which all datasets have, and perhaps attributes."""
+    return Batch(batch.images, identity, batch.attributes if attributes else None)
 
 
 def _within(numbers: list[int], count: int) -> bool:

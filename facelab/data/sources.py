@@ -8,9 +8,11 @@ from facelab.errors import ParameterError
 
 ANNY = re.compile(r"anny-faces(?::(?P<size>\d+)x(?P<people>\d+)x(?P<views>\d+))?")
 SAMPLES = re.compile(r"samples(?::(?P<count>\d+))?")
+GUIDED = re.compile(r"(?P<data>.+):to:(?P<no>no-)?(?P<attribute>\w+)")
 FORMS = (
     "anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures "
-    "(PATH, or PATH@SIZE); or three of these as RENDERS+PHOTOS+PAIRS"
+    "(PATH, or PATH@SIZE); several as ONE,ANOTHER; three as RENDERS+PHOTOS+PAIRS; or DATA:to:NAME "
+    "or DATA:to:no-NAME for faces without an attribute and with it, or the other way about"
 )
 
 
@@ -20,10 +22,17 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
     "anny-faces:64x1000x8" draws 1,000 people of the train split with 8 views each at 64 pixels,
     "samples:50000" faces of the pre-trained generator; both may leave out what stands after the
     colon. Else it is a packed file, a folder that `facelab generate ganfaces` wrote, or a folder of
-    pictures; "PATH@128" scales a folder's pictures to 128 pixels. Three words joined by "+" are
-    renders, photographs and pairs (`domains`). `size` holds where the word has none. Raises
-    `ParameterError` for a word that is none of these, and what the dataset raises.
+    pictures; "PATH@128" scales a folder's pictures to 128 pixels. Words joined by "," are one dataset
+    (`mixture`), three joined by "+" are renders, photographs and pairs (`domains`). "DATA:to:Young"
+    has faces that are not young and beside them a guided set that is; "DATA:to:no-Male" gives the
+    other way about (`by_attribute`). `size` holds where the word has none. Raises `ParameterError`
+    for a word that is none of these, and what the dataset raises.
     """
+    if found := GUIDED.fullmatch(source):
+        from facelab.data.by_attribute import ByAttribute
+
+        faces = open_dataset(found["data"], size=size, seed=seed, device=device)
+        return ByAttribute(faces, found["attribute"], not found["no"])
     if found := ANNY.fullmatch(source):
         from facelab.data.anny_faces import AnnyFaces
 
@@ -39,6 +48,11 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
 
         parts = [open_dataset(p, size=size, seed=seed, device=device) for p in source.split("+")]
         return Domains(*parts)
+    if "," in source and not Path(source).exists():
+        from facelab.data.mixture import Mixture
+
+        parts = [open_dataset(p, size=size, seed=seed, device=device) for p in source.split(",")]
+        return Mixture(*parts)
     path, _, side = source.partition("@") if re.search(r"@\d+$", source) else (source, "", "")
     return _stored(Path(path), int(side or size), source)
 

@@ -27,8 +27,9 @@ class Player:
 
     def plays(self, step: int) -> bool:
         """Tell whether the phase runs at a step, counted from 0."""
-        past = step - self.phase.offset
-        return past >= 0 and past % self.phase.every == 0
+        phase, past = self.phase, step - self.phase.offset
+        over = phase.until is not None and step >= phase.until
+        return not over and past >= 0 and past % phase.every == 0
 
 
 def gather(phases: Sequence[Phase], networks: Mapping[str, nn.Module]) -> list[Player]:

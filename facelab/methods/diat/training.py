@@ -1,0 +1,256 @@
+"""The game of DIAT: Algorithm 1, with equation 7 or, as DIAT-A, equation 14."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from facelab.data.by_attribute import GUIDED
+from facelab.errors import DatasetError, ParameterError
+from facelab.generators import adversarial, presets
+from facelab.methods.diat import losses
+from facelab.methods.diat.features import FRAMING, FaceLayers, face_layers
+from facelab.methods.diat.networks import Denoiser, Discriminator, Shape, TransformNetwork
+from facelab.methods.diat.tasks import find_task
+from facelab.phases import Method, Optimiser, Phase, Step, Terms
+from facelab.types import Batch, Image
+
+METHOD = "diat"
+LAYERS = (4, 5)  # of D, whose maps the adaptive loss compares
+SHOWN = 8  # faces of a preview
+Identity = Literal["adaptive", "dlib-stages", "dlib-layers", "vgg-face"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What balances equations 7 and 14. A weight of 0 leaves a term out.
+
+    `identity` is lambda and `layers` are w_4 and w_5, which the paper does not give; `smooth` is
+    gamma, 0 in DIAT-A.
+    """
+
+    identity: float = 0.1
+    smooth: float = 0.0
+    layers: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes, weights and readings of DIAT.
+
+    `task` is one of `tasks.TASKS`. `identity` names what the identity loss looks through: "adaptive"
+    (D's own maps: DIAT-A), or one of `features.face_layers`. Both networks are pre-trained for
+    `pretrain_steps`; then D takes `d_steps` steps for each `t_steps` of T, one of which must be 1.
+    `r1` weights a penalty on D's slope at faces of the guided set, which the paper does not have;
+    0 leaves it out. Raises `ParameterError` on what can't be used.
+    """
+
+    task: str = "mouth_open"
+    size: int = 64
+    transform: Shape = field(default_factory=Shape)
+    discriminator_width: int = 32
+    hidden: int = 1000
+    identity: str = "adaptive"
+    weights: Weights = field(default_factory=Weights)
+    reading: losses.Reading = "non-saturating"
+    pretrain_steps: int = 1000
+    pretrain_rate: float = 1e-4
+    d_steps: int = 1
+    t_steps: int = 1
+    r1: float = 0.0
+    learning_rate: float = 1e-5
+    discriminator_rate: float = 1e-5
+    batch_size: int = 16
+    ema_decay: float = 0.999
+
+    def __post_init__(self):
+        find_task(self.task)
+        losses.require_reading(self.reading)
+        presets.require(self.size % 16 == 0, f"size = {self.size}", "a multiple of 16")
+        whole = {name: getattr(self, name) for name in ("size", "discriminator_width", "hidden")}
+        steps = {name: getattr(self, name) for name in ("d_steps", "t_steps", "batch_size")}
+        presets.require_whole(whole | steps)
+        presets.require_whole({"pretrain_steps": self.pretrain_steps}, 0, 10_000_000)
+        turns = f"d_steps = {self.d_steps} with t_steps = {self.t_steps}"
+        presets.require(1 in (self.d_steps, self.t_steps), turns, "1 for one of the two")
+        known = ", ".join(get_args(Identity))
+        wanted = f"identity = {self.identity!r}"
+        presets.require(self.identity in get_args(Identity), wanted, f"one of: {known}")
+        balance = {"identity": self.weights.identity, "smooth": self.weights.smooth, "r1": self.r1}
+        presets.require_positive(balance, zero=True)
+        rates = ("learning_rate", "discriminator_rate", "pretrain_rate")
+        presets.require_positive({name: getattr(self, name) for name in rates})
+        presets.require_share({"ema_decay": self.ema_decay})
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the identity loss looks through D: DIAT-A."""
+        return self.identity == "adaptive"
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> "Config":
+        """Return the config of JSON values, as checkpoints and records have them.
+
+        What is left out is as by default. Raises `TypeError` for a name that there isn't.
+        """
+        weights = presets.from_json(settings.get("weights", {}))
+        built = {
+            "transform": Shape(**settings.get("transform", {})),
+            "weights": Weights(**weights),
+        }
+        return cls(**presets.from_json(settings) | built)
+
+
+TINY = Config(
+    size=16,
+    transform=Shape(width=4, blocks=1),
+    discriminator_width=4,
+    hidden=16,
+    pretrain_steps=4,
+    learning_rate=1e-3,
+    discriminator_rate=1e-3,
+    pretrain_rate=1e-3,
+    batch_size=4,
+    ema_decay=0.9,
+)
+BOOK = Config(
+    transform=Shape(width=32, blocks=3, skip=True),
+    pretrain_steps=400,
+    d_steps=4,
+    learning_rate=1e-4,
+    discriminator_rate=1e-4,
+    ema_decay=0.99,
+)
+PAPER = Config(size=128, pretrain_steps=20_000)
+PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
+
+
+class Game(Method):
+    """Algorithm 1: T and D are pre-trained, then take turns.
+
+    Batches are those of `data.by_attribute.ByAttribute`: faces without the reference attribute,
+    and beside them as many of the guided set. `denoiser` is f of equation 6, frozen; it is needed
+    where `weights.smooth` is not 0 (`regularisation` trains it).
+    """
+
+    id = METHOD
+    averaged = ("transform",)
+
+    def __init__(self, config: Config = BOOK, denoiser: Denoiser | None = None):
+        self.config, self.ema_decay = config, config.ema_decay
+        self.task = find_task(config.task)
+        self.transform = TransformNetwork(config.transform)
+        self.discriminator = Discriminator(config.size, config.discriminator_width, config.hidden)
+        self.networks = {"transform": self.transform, "discriminator": self.discriminator}
+        if config.weights.smooth and denoiser is None:
+            raise ParameterError(
+                f"smooth = {config.weights.smooth} needs the denoising network f of equation 6; "
+                "train one with facelab.methods.diat.regularisation, or set smooth to 0"
+            )
+        self.denoiser = denoiser if config.weights.smooth else None
+        if self.denoiser is not None:
+            self.denoiser.requires_grad_(False)
+            self.networks["denoiser"] = self.denoiser  # a run's checkpoints keep it
+        self.layers: FaceLayers | None = None
+        if config.weights.identity and not config.adaptive:
+            with torch.device("cpu"):  # trained weights are read wherever networks are being built
+                self.layers = face_layers(config.identity)
+            self.embedders = self.layers.embedders
+
+    @classmethod
+    def preset(cls, name: str) -> "Game":
+        """Return the training with the settings "tiny", "book" or "paper"."""
+        return cls(presets.choose(PRESETS, name))
+
+    @classmethod
+    def for_task(cls, name: str, task: str) -> "Game":
+        """Return the training of a task with the settings of a preset."""
+        return cls(dataclasses.replace(presets.choose(PRESETS, name), task=find_task(task).name))
+
+    def phases(self) -> list[Phase]:
+        """Return both pre-trainings (equations 8 and 9), D's phase and T's (equations 7 and 14)."""
+        c, first = self.config, self.config.pretrain_steps
+        before = Optimiser(c.pretrain_rate)
+        terms = {"identity": c.weights.identity, "smooth": c.weights.smooth}
+        pretraining = [
+            Phase("copy", ("transform",), self.copy_terms, before, until=first),
+            Phase("tell", ("discriminator",), self.tell_terms, before, until=first),
+        ][1 if c.transform.skip else 0 :]  # a T that begins as the identity has nothing to copy
+        game = [
+            Phase("discriminator", ("discriminator",), self.discriminator_terms,
+                  Optimiser(c.discriminator_rate), {"slope": c.r1 / 2} if c.r1 else {},
+                  offset=first, every=c.t_steps),
+            Phase("transform", ("transform",), self.transform_terms, Optimiser(c.learning_rate),
+                  {name: weight for name, weight in terms.items() if weight},
+                  offset=first, every=c.d_steps),
+        ]  # fmt: skip
+        return [*(pretraining if first else []), *game]
+
+    # --- equations 8 and 9 ---
+
+    def copy_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return |x - T(x)|^2 of faces with and without the attribute. Source: equation 8."""
+        faces = torch.cat([batch.images, self._guided(batch)])
+        return {"copy": losses.squared_error(faces, self.transform(faces))}
+
+    def tell_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return (y - D(x))^2 of faces with and without the attribute. Source: equation 9."""
+        faces = torch.cat([batch.images, self._guided(batch)])
+        labels = (torch.arange(len(faces), device=faces.device) >= len(batch)).float()
+        return {"tell": losses.classifier_loss(self.discriminator(faces), labels)}
+
+    # --- equations 3, 7 and 14 ---
+
+    def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return what D minimises: equation 3, negated."""
+        guided = self._guided(batch).requires_grad_(self.config.r1 > 0)
+        with torch.no_grad():
+            made = self.transform(batch.images)
+        real, fake = self.discriminator(torch.cat([guided, made])).split(len(batch))
+        terms = {"attribute": losses.attribute_discriminator(real, fake, self.config.reading)}
+        if self.config.r1:
+            terms["slope"] = adversarial.r1_penalty(real, guided)
+        return terms
+
+    def transform_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return what T minimises: the attribute loss, identity, and smoothness."""
+        self._guided(batch)
+        made = self.transform(batch.images)
+        weights, last = self.config.weights, len(self.discriminator.convolutions)
+        maps = self.discriminator.features(made, (*LAYERS, last))
+        logits = self.discriminator.decide(maps.pop())
+        terms = {"attribute": losses.attribute_transform(logits, self.config.reading)}
+        if weights.identity:
+            terms["identity"] = self._identity(batch.images, made, maps)
+        if self.denoiser is not None:
+            terms["smooth"] = losses.squared_error(self.denoiser(made), made)
+        return terms
+
+    def _identity(self, images: Image, made: Image, maps: list[Tensor]) -> Tensor:
+        """Return equation 13, through D, whose maps of T(x) are given, or equation 2."""
+        if self.layers is not None:
+            self.layers.to(made.device)
+            maps = self.layers(made)
+        with torch.no_grad():
+            through = self.layers or (lambda faces: self.discriminator.features(faces, LAYERS))
+            source = through(images)
+        return losses.identity_loss(maps, source, self.config.weights.layers)
+
+    def _guided(self, batch: Batch) -> Image:
+        if GUIDED not in batch.labels:
+            task = self.task
+            raise DatasetError(
+                "the data have no faces of the guided set beside the inputs; give "
+                f"--data DATA:to:{'' if task.to else 'no-'}{task.attribute}"
+            )
+        presets.require_size(batch.images, self.config.size)
+        return batch.labels[GUIDED]
+
+    def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
+        """Return faces, spread over the batch, and after them what T makes of each."""
+        some = batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]
+        with torch.no_grad():
+            return torch.cat([some, networks["transform"](some).clamp(-1, 1)])
