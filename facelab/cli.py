@@ -25,6 +25,7 @@ ELSEWHERE = {
     "render": ("facelab.data.commands", "render"),
     "generate": ("facelab.methods.ganfaces.commands", "generate"),
     "train": ("facelab.engine.commands", "train"),
+    "transfer": ("facelab.methods.diat.commands", "transfer"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),
     "verify": ("facelab.identity", "verify"),

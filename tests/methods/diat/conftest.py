@@ -1,15 +1,27 @@
 """Random pictures with attributes, and tiny networks of DIAT: quick to make, the same each time."""
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facelab.assets import networks
 from facelab.data.base import FaceDataset
 from facelab.data.by_attribute import ByAttribute
-from facelab.methods.diat import training
+from facelab.images import save_image
+from facelab.methods.diat import enhancement, session, training
 from facelab.methods.diat.features import FaceLayers
+from facelab.methods.diat.networks import TransformNetwork
+from facelab.methods.diat.tasks import find_task
+from facelab.methods.diat.transfer import Transfer
+from facelab.recognition import gallery
+from facelab.recognition.align import TEMPLATES
+from facelab.recognition.embedder import Embedder
+from facelab.recognition.mtcnn import Faces
 from facelab.types import Batch
 
 SIDE = 16  # of training.TINY
@@ -85,3 +97,107 @@ def quarters(monkeypatch) -> type[FaceLayers]:
     """Let the game look through `Quarters` in place of a recogniser."""
     monkeypatch.setattr(training, "face_layers", lambda name: Quarters().requires_grad_(False))
     return Quarters
+
+
+# --- what `facelab transfer` works with ----------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path) -> Callable[..., Path]:
+    """Writes a random tiny transfer as `export_weights` does; `both` adds the second stage.
+
+    `changes` are of T's config.
+    """
+
+    def save(task: str = "mouth_open", name: str = "tiny", both: bool = True, **changes) -> Path:
+        game = dataclasses.replace(training.TINY, task=task, **changes)
+        config = dataclasses.replace(enhancement.TINY, game=game)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            transform = TransformNetwork(game.transform)
+            second = enhancement.new_enhancer(config) if both else None
+            if both:  # E of a local task begins with what T gives
+                nn.init.normal_(second.last.weight, 0, 0.1)
+        saved = Transfer(find_task(task), game.size, transform, second) if both else transform
+        method = enhancement.METHOD if both else training.METHOD
+        settings = dataclasses.asdict(config if both else game)
+        path = tmp_path / "weights" / f"{name}.safetensors"
+        networks.save(path, method, saved, config=settings, step=1234)
+        return path
+
+    return save
+
+
+class Means(Embedder):
+    """Recognises a face by the mean colours of its quarters."""
+
+    id, size, template, threshold, threshold_squared = "means", 64, "book64", 1.0, 0.25
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.0), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.factor * F.adaptive_avg_pool2d(images, 2).flatten(1)
+
+
+@pytest.fixture
+def means(monkeypatch) -> Means:
+    """Let this one judge identity."""
+    found = Means().eval()
+    monkeypatch.setattr(session, "find_embedder", lambda name: found)
+    return found
+
+
+# Where the face of a photograph is: the template's points, 1.2 times as large, moved.
+SCALE, SHIFT = 1.2, (20.0, 6.0)
+HEIGHT, WIDTH = 96, 120
+
+
+def found_faces(count: int) -> Faces:
+    """What the detector says of so many faces."""
+    points = TEMPLATES["book64"].points_xy * SCALE + torch.tensor(SHIFT)
+    box = torch.tensor([30.0, 20.0, 85.0, 80.0])
+    step = torch.tensor([2.0, -2.0])  # the further ones are nearer to the middle
+    grown = [(box + n * step.repeat(2), points + n * step) for n in range(count)]
+    boxes, landmarks = ([pair[k] for pair in grown] for k in (0, 1))
+    none = not count
+    return Faces(
+        torch.zeros(0, 4) if none else torch.stack(boxes),
+        torch.zeros(0, 5, 2) if none else torch.stack(landmarks),
+        torch.full((count,), 0.999),
+    )
+
+
+@pytest.fixture
+def photograph(tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Writes smooth photographs on which so many `faces` are found, without MTCNN.
+
+    The red of the first pixel tells the detector how many.
+    """
+
+    def find(image: Tensor, *, every_face: bool) -> Faces:
+        return found_faces(round(float((image[0, 0, 0, 0] + 1) * 127.5)))
+
+    monkeypatch.setattr(gallery, "find_faces", find)
+
+    def write(name: str, faces: int = 1, seed: int = 0) -> Path:
+        random = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(1, 3, 6, 8, generator=random) * 1.6 - 0.8
+        image = F.interpolate(coarse, (HEIGHT, WIDTH), mode="bicubic").clamp(-1, 1)
+        image[0, 0, 0, 0] = faces / 127.5 - 1
+        return save_image(image, tmp_path / "photographs" / name)
+
+    return write
+
+
+@pytest.fixture
+def face(tmp_path) -> Callable[..., Path]:
+    """Writes a random aligned face of `side` pixels."""
+
+    def write(name: str, side: int = SIDE, seed: int = 0) -> Path:
+        random = torch.Generator().manual_seed(seed)
+        picture = torch.rand(1, 3, side, side, generator=random) * 2 - 1
+        return save_image(picture, tmp_path / "faces" / name)
+
+    return write
