@@ -21,6 +21,7 @@ from facelab.types import Batch, Image
 METHOD = "diat"
 LAYERS = (4, 5)  # of D, whose maps the adaptive loss compares
 SHOWN = 8  # faces of a preview
+BETAS = (0.5, 0.999)  # of Adam in the game, as in Radford et al. 2016
 Identity = Literal["adaptive", "dlib-stages", "dlib-layers", "vgg-face"]
 
 
@@ -181,10 +182,10 @@ class Game(Method):
         ][1 if c.transform.skip else 0 :]  # a T that begins as the identity has nothing to copy
         game = [
             Phase("discriminator", ("discriminator",), self.discriminator_terms,
-                  Optimiser(c.discriminator_rate), {"slope": c.r1 / 2} if c.r1 else {},
+                  Optimiser(c.discriminator_rate, betas=BETAS), {"slope": c.r1 / 2} if c.r1 else {},
                   offset=first, every=c.t_steps),
-            Phase("transform", ("transform",), self.transform_terms, Optimiser(c.learning_rate),
-                  {name: weight for name, weight in terms.items() if weight},
+            Phase("transform", ("transform",), self.transform_terms,
+                  Optimiser(c.learning_rate, betas=BETAS), {name: weight for name, weight in terms.items() if weight},
                   offset=first, every=c.d_steps),
         ]  # fmt: skip
         return [*(pretraining if first else []), *game]
