@@ -78,6 +78,7 @@ class Config:
 TINY = Config(
     size=16, shape=Shape(4, 1), denoiser_width=4, learning_rate=1e-3, batch_size=4, ema_decay=0.9
 )
+# Ten times the paper's rate: a run on a CPU has some thousand steps.
 BOOK = Config(learning_rate=1e-3, ema_decay=0.99)
 PAPER = Config(size=128, shape=Shape())
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
