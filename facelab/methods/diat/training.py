@@ -12,7 +12,7 @@ from facelab.data.by_attribute import GUIDED
 from facelab.errors import DatasetError, ParameterError
 from facelab.generators import adversarial, presets
 from facelab.methods.diat import losses
-from facelab.methods.diat.features import FRAMING, FaceLayers, face_layers
+from facelab.methods.diat.features import FaceLayers, face_layers
 from facelab.methods.diat.networks import Denoiser, Discriminator, Shape, TransformNetwork
 from facelab.methods.diat.tasks import find_task
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
@@ -42,11 +42,12 @@ class Weights:
 class Config:
     """Sizes, weights and readings of DIAT.
 
-    `task` is one of `tasks.TASKS`. `identity` names what the identity loss looks through: "adaptive"
-    (D's own maps: DIAT-A), or one of `features.face_layers`. Both networks are pre-trained for
+    `task` is one of `tasks.TASKS`. `identity` names what the identity loss looks through, D's own
+    maps ("adaptive": DIAT-A) or one of `features.face_layers`. Both networks are pre-trained for
     `pretrain_steps`; then D takes `d_steps` steps for each `t_steps` of T, one of which must be 1.
     `r1` weights a penalty on D's slope at faces of the guided set, which the paper does not have;
-    0 leaves it out. Raises `ParameterError` on what can't be used.
+    0 leaves it out. The game's learning rates halve at the `halve_at` steps. Raises
+    `ParameterError` on what can't be used.
     """
 
     task: str = "mouth_open"
@@ -64,6 +65,7 @@ class Config:
     r1: float = 0.0
     learning_rate: float = 1e-5
     discriminator_rate: float = 1e-5
+    halve_at: tuple[int, ...] = ()
     batch_size: int = 16
     ema_decay: float = 0.999
 
@@ -119,11 +121,14 @@ TINY = Config(
 )
 BOOK = Config(
     transform=Shape(width=32, blocks=3, skip=True),
-    pretrain_steps=400,
-    d_steps=4,
-    learning_rate=1e-4,
-    discriminator_rate=1e-4,
-    ema_decay=0.99,
+    weights=Weights(identity=200.0),
+    pretrain_steps=600,
+    pretrain_rate=2e-4,
+    d_steps=2,
+    learning_rate=2e-4,
+    discriminator_rate=2e-4,
+    halve_at=(3500, 4500),
+    ema_decay=0.995,
 )
 PAPER = Config(size=128, pretrain_steps=20_000)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
@@ -180,15 +185,20 @@ class Game(Method):
             Phase("copy", ("transform",), self.copy_terms, before, until=first),
             Phase("tell", ("discriminator",), self.tell_terms, before, until=first),
         ][1 if c.transform.skip else 0 :]  # a T that begins as the identity has nothing to copy
+        slope = {"slope": c.r1 / 2} if c.r1 else {}
+        balance = {name: weight for name, weight in terms.items() if weight}
         game = [
             Phase("discriminator", ("discriminator",), self.discriminator_terms,
-                  Optimiser(c.discriminator_rate, betas=BETAS), {"slope": c.r1 / 2} if c.r1 else {},
-                  offset=first, every=c.t_steps),
-            Phase("transform", ("transform",), self.transform_terms,
-                  Optimiser(c.learning_rate, betas=BETAS), {name: weight for name, weight in terms.items() if weight},
-                  offset=first, every=c.d_steps),
+                  self._adam(c.discriminator_rate), slope, offset=first, every=c.t_steps),
+            Phase("transform", ("transform",), self.transform_terms, self._adam(c.learning_rate),
+                  balance, offset=first, every=c.d_steps),
         ]  # fmt: skip
         return [*(pretraining if first else []), *game]
+
+    def _adam(self, rate: float) -> Optimiser:
+        halved = self.config.halve_at
+        schedule = "milestones" if halved else "constant"
+        return Optimiser(rate, betas=BETAS, schedule=schedule, milestones=halved, factor=0.5)
 
     # --- equations 8 and 9 ---
 
