@@ -1,6 +1,7 @@
 """An attribute of a face changed in one pass, the person kept (Li et al. 2016).
 
-M. Li, W. Zuo, D. Zhang, "Deep Identity-aware Transfer of Facial Attributes", arXiv:1610.05586, 2016.
+M. Li, W. Zuo, D. Zhang, "Deep Identity-aware Transfer of Facial Attributes", arXiv:1610.05586,
+2016.
 
 | paper | here |
 |---|---|
@@ -25,7 +26,7 @@ Where this is not the paper, and why:
   printed, [1 - log D(T(x))], it has no lower bound for D. Each reading is a setting.
 - *Table 1's first deconvolution has an output padding*, without which 32 becomes 63.
 - *T is normalised within each picture*, as its model (Johnson et al. 2016) is within a batch; the
-  table has no such layers. *D's last layer is a logit*, of which both its losses take a probability.
+  table has no such layers. *D's last layer is a logit*; both its losses take the probability of it.
 - *D sees equation 3 alone.* Read literally, equations 7 and 14 let D maximise the identity loss.
 - *The game's Adam has a first moment of 0.5*, as in Radford et al. 2016. The paper names none, and
   with the usual 0.9 T overshoots.
