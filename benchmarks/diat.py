@@ -222,11 +222,12 @@ def base_config(options: argparse.Namespace, data: FaceDataset) -> training.Conf
 
 
 def variant_config(name: str, options: argparse.Namespace, data: FaceDataset) -> training.Config:
-    """A variant; the weight of a face network's identity loss may be another one."""
+    """A variant; an identity loss may be given another weight, as its unit is its network's."""
     config = derive(base_config(options, data), name)
-    if options.face_weight is None or config.adaptive:
+    given = options.adaptive_weight if config.adaptive else options.face_weight
+    if given is None or not config.weights.identity:
         return config
-    weights = dataclasses.replace(config.weights, identity=options.face_weight)
+    weights = dataclasses.replace(config.weights, identity=given)
     return dataclasses.replace(config, weights=weights)
 
 
@@ -594,6 +595,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--denoiser-steps", type=int, default=500, help="of g, and again of f")
     parser.add_argument("--face-weight", type=float,
                         help="lambda of DIAT2 and DIAT3 alone  [the preset's]")  # fmt: skip
+    parser.add_argument("--adaptive-weight", type=float, help="lambda of DIAT-A  [the preset's]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--every", type=int, default=100, help="steps between points of a curve")

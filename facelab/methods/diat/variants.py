@@ -29,7 +29,9 @@ FULL = "diat-a"
 LAMBDA, GAMMA = 0.1, 0.001  # section 5.1
 # Gamma weighs a sum over a picture's values, 3 x 128 x 128 in the paper; ours is their mean.
 SMOOTH = GAMMA * 3 * 128 * 128
-FACE_NETWORK = "dlib-stages"  # where the base's identity loss is the adaptive one
+# Where the base's identity loss is the adaptive one: convolutions as early as the paper's. (Late
+# stages, "dlib-stages", hold so little of the picture that they let noise through.)
+FACE_NETWORK = "dlib-layers"
 
 
 @dataclass(frozen=True)
