@@ -37,8 +37,8 @@ Where this is not the paper, and why:
   gamma of 0.001 weighs a sum (`variants.SMOOTH`).
 - *BOOK is small, for a CPU*: 64 pixels, three residual blocks, some thousand steps. So T adds to
   its input and begins as a copy (`Shape.skip`), and pre-training is D's alone; rates are 2e-4 and
-  halve at the end. Lambda is 200 (the paper's 0.1): its unit is that of D's maps, which are small
-  here, and at 0.1 the term is a thousandth of the attribute's.
+  halve at the end. Lambda is 2,000 (the paper's 0.1): its unit is that of D's maps, which are
+  small here, and at 0.1 the term's slope is nothing beside the attribute's.
 - *The data are the book's own*: AnnyFaces and the faces of `ganfaces`, with exact labels, in place
   of CelebA, which comes through the same interface (`data.by_attribute`).
 """

@@ -121,13 +121,13 @@ TINY = Config(
 )
 BOOK = Config(
     transform=Shape(width=32, blocks=3, skip=True),
-    weights=Weights(identity=200.0),
+    weights=Weights(identity=2000.0),
     pretrain_steps=600,
     pretrain_rate=2e-4,
     d_steps=2,
     learning_rate=2e-4,
     discriminator_rate=2e-4,
-    halve_at=(3500, 4500),
+    halve_at=(2500, 3000),
     ema_decay=0.995,
 )
 PAPER = Config(size=128, pretrain_steps=20_000)
