@@ -15,11 +15,15 @@ from torch import Tensor
 
 from facelab import images as pictures
 from facelab.data.sitting import Condition, across, sitting
+from facelab.errors import ParameterError
 from facelab.generators.generator import Generator
+from facelab.methods.diat.transfer import Transfer
 from facelab.types import Image, Latent
 
 if TYPE_CHECKING:
     import ipywidgets
+
+STAGES = ("input", "T(x)", "enhanced")  # of an attribute transfer, at t = 0, 1 and 2
 
 
 def walk(
@@ -234,6 +238,74 @@ def people_faces(
     columns = len(conditions)
     rows = zip(renders.split(columns), made.split(columns), strict=True)
     return torch.cat([torch.cat(pair) for pair in rows])
+
+
+def attribute_stages(faces: Image, transfer: Transfer, side_px: int = 256) -> "ipywidgets.VBox":
+    """Offer a choice among faces and a slider from the input over T(x) to the enhanced face.
+
+    The slider's t is 0, 1 and 2 there; between two stages one fades into the other, and a line
+    tells where one is. Without a second stage the slider ends at 1. All faces are transferred at
+    once, before the slider shows. Raises `ImageError` when they have another size.
+    """
+    import ipywidgets
+
+    stages = _stages(faces, transfer)
+    last = len(stages) - 1
+    who = ipywidgets.BoundedIntText(0, min=0, max=len(faces) - 1, description="face")
+    place = ipywidgets.FloatSlider(0, min=0, max=last, step=0.02, description="t")
+    told = ipywidgets.HTML()
+    view = ipywidgets.Image(format="png", width=side_px, height=side_px)
+    view.add_class("facelab-attribute-stages")
+
+    def draw(*_: object) -> None:
+        t = round(place.value, 2)  # a browser adds up the slider's steps
+        told.value = _stage_name(t)
+        view.value = png(_fade(stages, t)[who.value][None])
+
+    for control in (who, place):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([who, place, told, view])
+
+
+def stage_faces(
+    faces: Image, transfer: Transfer, places: Sequence[float] = (0, 0.5, 1, 1.5, 2)
+) -> Float[Tensor, "frames 3 _ _"]:
+    """Return what `attribute_stages` shows, for a still: of each face a frame at each place.
+
+    `figures.face_sheet(frames, columns=len(places))` draws it, a row a face. Raises
+    `ParameterError` when a place lies outside the slider, and `ImageError` when the faces have
+    another size.
+    """
+    stages = _stages(faces, transfer)
+    frames = torch.stack([_fade(stages, place) for place in places], dim=1)
+    return frames.flatten(0, 1)
+
+
+def _stages(faces: Image, transfer: Transfer) -> list[Image]:
+    """Return the inputs, T(x), and, where there is a second stage, the enhanced faces."""
+    with torch.no_grad():
+        made = transfer.transformed(faces)
+        better = [] if transfer.enhancer is None else [transfer.enhance(faces, made)]
+    return [faces, made, *better]
+
+
+def _fade(stages: Sequence[Image], place: float) -> Image:
+    """Return all faces at a place of the slider: a share of one stage and of the next."""
+    last = len(stages) - 1
+    if not 0 <= place <= last:
+        raise ParameterError(f"t = {place} is no place between stages; give a number 0 to {last}")
+    first = min(int(place), last - 1)
+    return torch.lerp(stages[first], stages[first + 1], place - first)
+
+
+def _stage_name(place: float) -> str:
+    """Return a stage by its name, or both between which a place lies and the second's share."""
+    first = int(place)
+    share = place - first
+    if share == 0:
+        return STAGES[first]
+    return f"{STAGES[first]} to {STAGES[first + 1]}: {share:.0%}"
 
 
 def png(image: Image) -> bytes:

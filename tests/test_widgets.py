@@ -2,11 +2,16 @@ import io
 
 import numpy as np
 import PIL.Image
+import pytest
 import torch
 
 from facelab import images, widgets
 from facelab.data.sitting import across, sitting
+from facelab.errors import ImageError, ParameterError
 from facelab.generators.dcgan import DCGAN
+from facelab.methods.diat.networks import LocalEnhancer, Shape, TransformNetwork
+from facelab.methods.diat.tasks import find_task
+from facelab.methods.diat.transfer import Transfer
 
 
 def _straight(a, b, t):
@@ -116,3 +121,65 @@ def test_a_grid_of_people_follows_its_sliders():
         control.value = value
         shown.append(view.value)
     assert len(set(shown)) == 5
+
+
+def _transfer(both=True):
+    """A transfer of random networks, whose stages differ."""
+    torch.manual_seed(0)
+    enhancer = LocalEnhancer(4) if both else None
+    if both:
+        torch.nn.init.normal_(enhancer.last.weight, std=0.3)
+    return Transfer(find_task("mouth_open"), 16, TransformNetwork(Shape(4, 1)), enhancer).eval()
+
+
+def _faces(random, count=3):
+    return torch.rand(count, 3, 16, 16, generator=random) * 2 - 1
+
+
+def test_frames_between_the_stages_of_a_transfer(random, tolerance):
+    faces, transfer = _faces(random), _transfer()
+    made, better = transfer.transformed(faces), transfer(faces)
+    frames = widgets.stage_faces(faces, transfer)
+    assert frames.shape == (15, 3, 16, 16)
+    assert not frames.requires_grad
+    rows = frames.unflatten(0, (3, 5))
+    for column, wanted in ((0, faces), (2, made), (4, better)):
+        assert torch.equal(rows[:, column], wanted)
+    torch.testing.assert_close(rows[:, 1], (faces + made) / 2, **tolerance[torch.float32])
+    torch.testing.assert_close(rows[:, 3], (made + better) / 2, **tolerance[torch.float32])
+    quarter = widgets.stage_faces(faces, transfer, places=[1.25])
+    torch.testing.assert_close(quarter, 0.75 * made + 0.25 * better, **tolerance[torch.float32])
+    assert (made - better).abs().max() > 0.1, "or the stages would be one"
+
+
+def test_the_stages_of_a_transfer_follow_the_slider(random):
+    faces, transfer = _faces(random), _transfer()
+    box = widgets.attribute_stages(faces, transfer)
+    who, place, told, view = box.children
+    assert (who.max, place.min, place.max) == (2, 0, 2)
+    at = (0, 0.3, 1, 1.5, 2)
+    frames = widgets.stage_faces(faces, transfer, at).unflatten(0, (3, 5))
+    names = ["input", "input to T(x): 30%", "T(x)", "T(x) to enhanced: 50%", "enhanced"]
+    for face in (0, 2):
+        who.value = face
+        for column, (t, name) in enumerate(zip(at, names, strict=True)):
+            place.value = t
+            assert told.value == name
+            frame = images.to_uint8(frames[face, column][None])[0].numpy()
+            assert (_levels(view) == frame).all()
+    place.value = 0.1 + 0.2 + 0.7 - 1e-12
+    assert told.value == "T(x)"
+
+
+def test_a_transfer_of_one_stage(random):
+    faces, transfer = _faces(random), _transfer(both=False)
+    _, place, told, view = widgets.attribute_stages(faces, transfer).children
+    place.value = 1.0
+    assert (place.max, told.value) == (1, "T(x)")
+    assert (_levels(view) == images.to_uint8(transfer(faces)[:1])[0].numpy()).all()
+    assert torch.equal(widgets.stage_faces(faces, transfer, [1]), transfer(faces))
+    for outside in (1.5, -0.1):
+        with pytest.raises(ParameterError, match=f"t = {outside} is no place .* number 0 to 1"):
+            widgets.stage_faces(faces, transfer, [outside])
+    with pytest.raises(ImageError, match="faces of 16 x 16 pixels are needed"):
+        widgets.stage_faces(faces[:, :, :8], transfer)
