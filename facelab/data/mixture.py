@@ -52,7 +52,8 @@ class Mixture(FaceDataset):
     """Datasets one after the other; nobody of one is anybody of another.
 
     The people of each part are counted on from those before: `first` has each part's first number.
-    A batch has pictures and identities, and attributes where all parts have the same. Raises `DatasetError` when the sizes differ.
+    A batch has pictures and identities, and attributes where all parts have the same. Raises
+    `DatasetError` when the sizes differ.
     """
 
     def __init__(self, *parts: FaceDataset):
