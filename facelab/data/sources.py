@@ -25,8 +25,8 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
     pictures; "PATH@128" scales a folder's pictures to 128 pixels. Words joined by "," are one
     dataset (`mixture`), three joined by "+" renders, photographs and pairs (`domains`).
     "DATA:to:Young" has faces that are not young and beside them a guided set that is,
-    "DATA:to:no-Male" males and a guided set of others (`by_attribute`). `size` holds where the word has none. Raises `ParameterError`
-    for a word that is none of these, and what the dataset raises.
+    "DATA:to:no-Male" males and a guided set of others (`by_attribute`). `size` holds where the word
+    has none. Raises `ParameterError` for a word that is none of these, and what the dataset raises.
     """
     if found := GUIDED.fullmatch(source):
         from facelab.data.by_attribute import ByAttribute
