@@ -10,6 +10,7 @@ from torch import nn
 
 from facelab.data.by_attribute import GUIDED
 from facelab.engine import checkpoints, loop, players
+from facelab.engine.optimisers import learning_rate
 from facelab.engine.settings import Settings
 from facelab.engine.trainer import values_of
 from facelab.errors import DatasetError, ParameterError
@@ -202,6 +203,26 @@ def test_smoothness_is_equation_6(game, batch, denoiser):
     assert unchanged.transform_terms(batch, step())["smooth"].tolist() == [0.0] * 6
 
 
+def test_the_slope_penalty_is_half_r1_times_the_squared_gradient(game, batch):
+    """Gradients of one face after the other, by hand."""
+    found = game(r1=0.6)
+    told = found.discriminator_terms(batch, step())
+    assert set(told) == {"attribute", "slope"}
+    for row, face in enumerate(batch.labels[GUIDED].detach()):
+        leaf = face[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(found.discriminator(leaf).sum(), leaf)
+        assert float(told["slope"][row].detach()) == pytest.approx(float((gradient**2).sum()))
+    told["slope"].mean().backward()
+    assert found.discriminator.convolutions[0].weight.grad.any()
+    assert all(p.grad is None for p in found.transform.parameters())
+    assert phases_of(found)["discriminator"].weights == {"slope": 0.3}
+    plain = game()
+    assert set(plain.discriminator_terms(batch, step())) == {"attribute"}
+    torch.testing.assert_close(
+        plain.discriminator_terms(batch, step())["attribute"], told["attribute"]
+    )
+
+
 def test_terms_of_weight_zero_are_not_computed(game, batch, denoiser, monkeypatch):
     monkeypatch.setattr(training, "face_layers", lambda name: pytest.fail("layers were loaded"))
     found = game(denoiser=denoiser, identity="dlib-stages", weights={"identity": 0.0})
@@ -238,6 +259,11 @@ def test_the_pretraining_stops_where_the_game_begins(game):
     }
 
 
+def test_a_t_that_begins_as_the_identity_is_not_taught_to_copy(game):
+    skip = game(pretrain_steps=2, transform={"width": 4, "blocks": 1, "skip": True})
+    assert played(skip, 4) == {"tell": [0, 1], "discriminator": [2, 3], "transform": [2, 3]}
+
+
 def test_d_takes_so_many_steps_for_one_of_t(game):
     found = played(game(pretrain_steps=2, d_steps=3), 12)
     assert found["discriminator"] == [*range(2, 12)]
@@ -256,6 +282,24 @@ def test_each_phase_has_its_rate(game):
     assert rates == {"copy": 0.1, "tell": 0.1, "discriminator": 0.3, "transform": 0.2}
     assert {phase.optimiser.name for phase in found.values()} == {"adam"}
     assert all(phase.shares is None for phase in found.values())
+    betas = {name: phase.optimiser.betas for name, phase in found.items()}
+    before, playing = (0.9, 0.999), (0.5, 0.999)
+    assert betas == {
+        "copy": before, "tell": before, "discriminator": playing, "transform": playing
+    }  # fmt: skip
+
+
+def test_the_games_rates_halve_and_the_pretrainings_stay(game):
+    found = phases_of(game(halve_at=[5, 8], learning_rate=0.4))
+    rates = {
+        name: [learning_rate(phase.optimiser, n, None) for n in (0, 4, 5, 7, 8, 100)]
+        for name, phase in found.items()
+    }
+    assert rates["transform"] == pytest.approx([0.4, 0.4, 0.2, 0.2, 0.1, 0.1])
+    assert rates["discriminator"] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4])
+    assert rates["copy"] == rates["tell"] == [1e-3] * 6
+    still = phases_of(game())["transform"].optimiser
+    assert learning_rate(still, 10**6, None) == 1e-3
 
 
 # --- the real loop -------------------------------------------------------------------------------
@@ -347,13 +391,16 @@ def test_pretraining_learns_to_copy_and_to_tell(guided):
 @pytest.mark.parametrize("name", ["tiny", "book", "paper"])
 def test_a_config_is_read_from_json_as_it_was_written(name):
     config = dataclasses.replace(
-        training.PRESETS[name], weights=Weights(0.2, 0.3, (0.5, 2.0)), task="male_to_female"
+        training.PRESETS[name],
+        weights=Weights(0.2, 0.3, (0.5, 2.0)),
+        task="male_to_female",
+        halve_at=(3, 7),
     )
     read = Config.from_json(json.loads(json.dumps(values_of(config))))
     assert read == config
     assert isinstance(read.transform, Shape)
     assert isinstance(read.weights, Weights)
-    assert type(read.weights.layers) is tuple
+    assert type(read.weights.layers) is type(read.halve_at) is tuple
 
 
 def test_what_json_leaves_out_is_as_by_default():
@@ -437,6 +484,7 @@ def test_a_previews_pictures_are_in_range(game, guided):
         ({"weights": Weights(identity=-1)}, "identity = -1 can't be used; give a number from 0 on"),
         ({"weights": Weights(smooth=-1)}, "smooth = -1 can't be used"),
         ({"weights": Weights(smooth=float("nan"))}, "smooth = nan can't be used"),
+        ({"r1": -0.5}, r"r1 = -0\.5 can't be used; give a number from 0 on"),
         ({"learning_rate": 0.0}, r"learning_rate = 0\.0 can't be used; give a number above 0"),
         ({"discriminator_rate": -1.0}, r"discriminator_rate = -1\.0 can't be used"),
         ({"pretrain_rate": float("inf")}, "pretrain_rate = inf can't be used"),
