@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -241,6 +242,12 @@ def test_a_folder_is_searched_and_names_never_meet(run, face, tmp_path):
     assert set(names(tmp_path / "out")) == written
 
 
+def test_names_differ_in_more_than_capitals(run, face):
+    """Some file systems take x.png and X.png for one file."""
+    report = run(face("a/x.png"), face("b/X.png", seed=1), aligned=True)
+    assert [os.path.basename(row["file"]) for row in report.rows] == ["x.png", "X-2.png"]
+
+
 def test_what_can_not_be_used_is_listed_and_the_rest_is_done(run, photograph, tmp_path):
     broken = tmp_path / "photographs/broken.png"
     images = [photograph("none.png", 0), photograph("a.png"), broken, photograph("two.png", 2),
@@ -330,6 +337,16 @@ def test_a_picture_that_was_given_is_never_overwritten(run, face, tmp_path, over
         run(source, aligned=True, output=out, overwrite=overwrite)
     assert source.read_bytes() == before
     assert names(out) == ["sheet.png" if how == "as sheet" else "a.png"]
+
+
+def test_a_home_folder_may_be_short(run, face, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source, short = face("a.png"), Path("~/faces/a.png")
+    before = source.read_bytes()
+    with pytest.raises(ParameterError, match=r"a\.png is one of the pictures to be transferred"):
+        run(short, aligned=True, output=tmp_path / "faces", overwrite=True)
+    assert source.read_bytes() == before
+    assert len(run(short, Path("~/faces"), aligned=True).rows) == 2
 
 
 @pytest.mark.parametrize("name", ["b.png", "sheet.png", "transfer.json"])
