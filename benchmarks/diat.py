@@ -8,8 +8,9 @@ saw. Beside them: the inputs as they are, other people's faces that have the att
 shipped checkpoints, each before and after its enhancement; those also on faces of the pre-trained
 generator, which have no labels: there a second reader says who lacks the attribute.
 
-While a T is trained, the judge's accepted share of validation faces is measured every so many
-steps: from these curves come the steps that two variants need for the same share. f of equation 6
+While a T is trained, the judge's accepted share of validation faces and their identity distance are
+measured every so many steps: from these curves come the steps that two variants need for the same
+share, and who is kept better there. f of equation 6
 is trained once, for all seeds.
 
 Runs and measurements are kept in runs/bench/diat/: a call that was ended goes on when it is called
@@ -76,6 +77,8 @@ PAIRS = (
     ("diat-a", "diat-1"), ("diat-2", "diat-1"), ("diat-3", "diat-2"), ("diat-a0", "diat-3"),
     ("diat-a", "diat-a0"), ("diat-a", "diat"),
 )  # fmt: skip
+# Whose people are compared at an equal share of accepted faces.
+SAME_SHARE = (("diat-a0", "diat-1"), ("diat-2", "diat-1"), ("diat-a0", "diat-3"))
 SUMMED = (
     "accepted", "accepted before", "identity distance", "share of a stranger's distance",
     "change outside", "PSNR outside", "SSIM outside", "artefact energy", "colour error",
@@ -285,13 +288,28 @@ class Ablation:
         count = self.options.validation_faces
         return images_of(self.faces, evaluation.choose_inputs(self.faces, self.judges.task, count))
 
-    def accepted(self, found: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Return the share of validation faces that the judge accepts after T."""
+    @functools.cached_property
+    def themselves(self) -> torch.Tensor:
+        """Who is on the validation faces, to the embedder."""
+        return self.embedded(self.validation)
+
+    def embedded(self, images: torch.Tensor) -> torch.Tensor:
+        judge = self.judges.embedder
+        parts = images.split(AT_ONCE)
+        return torch.cat([judge.embed(reframe(x, FRAMING, judge.template)) for x in parts])
+
+    def point(self, found: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Return the share of validation faces that the judge accepts after T, and who they are."""
         network, task, judge = found["transform"], self.judges.task, attribute_judge()
         where, column = next(network.parameters()).device, judge.names.index(task.attribute)
-        made = [network(x.to(where)).cpu().clamp(-1, 1) for x in self.validation.split(AT_ONCE)]
-        faces = reframe(torch.cat(made), FRAMING, FRAMING)
-        return {"accepted": float((judge.decide(faces)[:, column] == task.to).double().mean())}
+        parts = [network(x.to(where)).cpu().clamp(-1, 1) for x in self.validation.split(AT_ONCE)]
+        made = torch.cat(parts)
+        decided = judge.decide(reframe(made, FRAMING, FRAMING))[:, column]
+        moved = (self.embedded(made) - self.themselves).square().sum(1)
+        return {
+            "accepted": float((decided == task.to).double().mean()),
+            "identity distance": float(moved.double().mean()),
+        }
 
     @functools.cached_property
     def denoiser_config(self) -> regularisation.Config:
@@ -317,7 +335,7 @@ class Ablation:
         denoiser = self.denoiser if config.weights.smooth else None
         game = seeded(lambda: training.Game(config, denoiser), seed)
         settings = settings_of(self.options, config.batch_size, seed, self.options.steps)
-        measuring = Evaluation(self.accepted, self.options.every)
+        measuring = Evaluation(self.point, self.options.every, embedders=(self.judges.embedder.id,))
         words = [measuring.every, self.faces.config_hash, len(self.validation), code(*TRAINED_BY)]
         return game, trained(game, self.data, settings, words, measuring)
 
@@ -354,7 +372,7 @@ class Ablation:
             change = result.networks["transform"].cpu()
             told, _ = self.judges.measured(self.judges.changed(change), tuple(game.embedders))
             told |= spent(result, config.batch_size, config.pretrain_steps)
-            return told | {"accepted while training": curve(result)}
+            return told | {"while training": curve(result)}
 
         return kept(make, *words, code(*TRAINED_BY, *ENHANCED_BY))
 
@@ -374,8 +392,13 @@ def spent(result: loop.Result, batch: int, first: int = 0) -> dict:
 
 
 def curve(result: loop.Result) -> list[list[float]]:
-    """Steps and accepted shares."""
-    return [[e.step, e.metrics["accepted"]] for e in result.history if "accepted" in e.metrics]
+    """Steps, accepted shares, and identity distances."""
+    names = "accepted", "identity distance"
+    return [
+        [entry.step, *(entry.metrics[name] for name in names)]
+        for entry in result.history
+        if names[0] in entry.metrics
+    ]
 
 
 def variants(options: argparse.Namespace, judges: Strangers, data: FaceDataset) -> dict:
@@ -440,7 +463,7 @@ def differences(rows: Mapping[str, dict]) -> dict:
 
 def reached(points: Sequence[Sequence[float]], level: float, first: int) -> int | None:
     """Return after how many steps of the game a curve is at a level for the first time."""
-    return next((int(step) - first for step, share in points if share >= level), None)
+    return next((int(step) - first for step, share, _ in points if share >= level), None)
 
 
 def steps_to_the_same(rows: Mapping[str, dict], pretraining: int, every: int) -> dict | None:
@@ -460,12 +483,35 @@ def steps_to_the_same(rows: Mapping[str, dict], pretraining: int, every: int) ->
     }
     for seed in rows[names[0]]["seeds"]:
         runs = [rows[name]["seeds"][seed] for name in names]
-        curves = [run["accepted while training"] for run in runs]
+        curves = [run["while training"] for run in runs]
         levels = {str(level): level for level in LEVELS}
-        levels["both"] = min(max(share for _, share in points) for points in curves)
+        levels["both"] = shared_level(curves)
         told["seeds"][seed] = {
             name: compared(curves, runs, level, pretraining) for name, level in levels.items()
         }
+    return told
+
+
+def shared_level(curves: Sequence[Sequence[Sequence[float]]]) -> float:
+    """The highest accepted share that all curves reach."""
+    return min(max(share for _, share, _ in points) for points in curves)
+
+
+def identity_at_the_same_share(rows: Mapping[str, dict]) -> dict:
+    """Identity distance of two variants where each first has the highest share that both reach.
+
+    A variant that changes less keeps people better and transfers less: at one share it counts.
+    """
+    told: dict = {}
+    for one, other in SAME_SHARE:
+        if one not in rows or other not in rows:
+            continue
+        told[f"{one} less {other}"] = {}
+        for seed in rows[one]["seeds"]:
+            curves = [rows[name]["seeds"][seed]["while training"] for name in (one, other)]
+            level = shared_level(curves)
+            a, b = (next(kept for _, s, kept in points if s >= level) for points in curves)
+            told[f"{one} less {other}"][seed] = {"accepted": level, one: a, other: b, "less": a - b}
     return told
 
 
@@ -580,6 +626,7 @@ def measure(options: argparse.Namespace) -> dict:
         "variants": rows,
         "differences": differences(rows),
         "steps to the same share": steps_to_the_same(rows, base.pretrain_steps, options.every),
+        "identity at the same share": identity_at_the_same_share(rows),
         "shipped": shipped(options) if options.shipped else {},
     }  # fmt: skip
 
