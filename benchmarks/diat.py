@@ -20,8 +20,6 @@ again.
 import argparse
 import dataclasses
 import functools
-import hashlib
-import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +27,7 @@ from pathlib import Path
 
 import recording
 import torch
+from recording import code, digest
 from torch import nn
 
 from facelab.assets import cache, networks
@@ -89,16 +88,6 @@ TRAINED_WITH = (
     "preset", "steps", "enhancement_steps", "denoiser_steps", "every", "validation",
     "validation_faces", "people", "views", "precision", "channels_last", "device",
 )  # fmt: skip
-
-
-def digest(*words: object) -> str:
-    text = json.dumps(words, default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code(*modules: str) -> str:
-    """What the code of these modules is, so that nothing is kept of another."""
-    return digest(*[(ROOT / f"facelab/{name}.py").read_text() for name in modules])
 
 
 def kept(make: Callable[[], dict], *words: object) -> dict:

@@ -17,7 +17,6 @@ the checkpoint makes of them below.
 import argparse
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import recording
 import torch
+from recording import code, digest
 
 from facelab.assets import cache, networks
 from facelab.data.anny_faces import AnnyFaces
@@ -61,16 +61,6 @@ MEASURED_BY = ("methods/ganfaces/evaluation", "metrics/translation", "metrics/se
 TEST_SEED, PHOTO_SEED, OTHER_PHOTOS = 77, 90, 91
 SHEET = 8  # people, and views of each
 POINTS = 60  # of a curve in the record
-
-
-def digest(*words: object) -> str:
-    text = json.dumps(words, default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code(*modules: str) -> str:
-    """What the code of these modules is, so that nothing is kept of another."""
-    return digest(*[(ROOT / f"facelab/{name}.py").read_text() for name in modules])
 
 
 def kept(make: Callable[[], dict], *words: object) -> dict:

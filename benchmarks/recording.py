@@ -1,6 +1,7 @@
 """What benchmarks share: how competitors are timed, and what a record says of machine and run."""
 
 import datetime
+import hashlib
 import json
 import math
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 import torch
 
 from facelab.engine.provenance import machine
+
+PACKAGE = Path(__file__).parents[1] / "facelab"
 
 
 def best_seconds(competitors: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -42,6 +45,17 @@ def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], *
     text = json.dumps(written, indent=2)
     write(output, text + "\n")
     print(text)
+
+
+def digest(*words: object) -> str:
+    """Sixteen letters that stand for these words."""
+    text = json.dumps(words, default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code(*modules: str) -> str:
+    """What the code of these modules is, so that nothing is kept of another."""
+    return digest(*[(PACKAGE / f"{name}.py").read_text() for name in modules])
 
 
 def kept(place: Path, make: Callable[[], dict]) -> dict:
