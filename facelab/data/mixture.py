@@ -91,6 +91,11 @@ class Mixture(FaceDataset):
             drawn = self.parts[number].batch(found[rows] - start)
             batches.append(_plain(drawn, self.identity[found[rows]], bool(self.attribute_names)))
             places.append(rows)
+        if len({batch.attributes is None for batch in batches}) > 1:
+            raise DatasetError(
+                f"a part of {self.id} names attributes, but its faces come without them; pack it "
+                "again with its labels"
+            )
         return collate(batches).rows(torch.cat(places).argsort())
 
 

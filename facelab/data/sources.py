@@ -51,7 +51,10 @@ def open_dataset(source: str, *, size: int = 64, seed: int = 0, device: str = "c
     if "," in source and not Path(source).exists():
         from facelab.data.mixture import Mixture
 
-        parts = [open_dataset(p, size=size, seed=seed, device=device) for p in source.split(",")]
+        words = [word.strip() for word in source.split(",")]
+        if not all(words):
+            raise ParameterError(f"{source!r} has a part without a name; give {FORMS}")
+        parts = [open_dataset(word, size=size, seed=seed, device=device) for word in words]
         return Mixture(*parts)
     path, _, side = source.partition("@") if re.search(r"@\d+$", source) else (source, "", "")
     return _stored(Path(path), int(side or size), source)

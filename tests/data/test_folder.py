@@ -117,6 +117,9 @@ def test_words_with_commas_are_one_dataset(pictures, tmp_path):
         sources.open_dataset(f"{pictures},nowhere")
     with pytest.raises(DatasetError, match="faces of 5 pixels"):
         sources.open_dataset(f"{pictures},{pictures}@5")
+    for word in (f"{pictures},", ",", f", {pictures}"):
+        with pytest.raises(ParameterError, match="has a part without a name; give anny-faces"):
+            sources.open_dataset(word)
 
 
 def test_a_folder_may_have_a_comma_in_its_name(tmp_path):

@@ -1,5 +1,7 @@
 """Some people of a dataset, datasets as one, people held out, and faces that are in two sets."""
 
+import dataclasses
+
 import pytest
 
 from facelab.data.mixture import (
@@ -65,6 +67,18 @@ def test_attributes_are_dropped_where_a_part_has_others(numbers, names):
     with pytest.raises(ParameterError, match=r"numbers\+numbers has no attribute 'Odd'; it has: n"):
         Mixture(first, other).attribute("Odd")
     assert Mixture(other, other).attribute_names == names
+
+
+def test_a_part_without_the_attributes_that_it_names_is_told(numbers):
+    first, other = numbers(6), numbers(6, seed=1)
+    whole = other.batch
+    other.batch = lambda indices: dataclasses.replace(whole(indices), attributes=None)
+    mixed = Mixture(first, other)
+    assert mixed.batch([0, 3]).attributes is not None
+    with pytest.raises(
+        DatasetError, match=r"a part of .* names attributes, but its faces"
+    ):
+        mixed.batch([0, 7])
 
 
 def test_chosen_people_keep_their_attributes(numbers):

@@ -56,7 +56,7 @@ class Residual(nn.Module):
 
 
 class TransformNetwork(nn.Module):
-    """T: faces (batch, 3, size, size) to faces of the same size, a multiple of 4.
+    """T: faces (batch, 3, size, size) to faces of the same size, a multiple of 4 from 8 on.
 
     Convolutions 9 x 9, 3 x 3 / 2, 3 x 3 / 2, residual blocks, deconvolutions 3 x 3 / 2, 3 x 3 / 2,
     10 x 10. The first deconvolution is padded to double its input; the second is not and gives one

@@ -84,6 +84,13 @@ class Config:
         presets.require(self.identity in get_args(Identity), wanted, f"one of: {known}")
         balance = {"identity": self.weights.identity, "smooth": self.weights.smooth, "r1": self.r1}
         presets.require_positive(balance, zero=True)
+        layers = dict(zip(("w_4", "w_5"), self.weights.layers, strict=False))
+        wanted = f"layers = {self.weights.layers}"
+        presets.require(len(self.weights.layers) == len(LAYERS), wanted, "two weights")
+        presets.require_positive(layers, zero=True)
+        wanted = f"halve_at = {self.halve_at}"
+        rising = [0, *self.halve_at] == sorted({0, *self.halve_at})
+        presets.require(rising, wanted, "steps above 0, each later than the one before")
         rates = ("learning_rate", "discriminator_rate", "pretrain_rate")
         presets.require_positive({name: getattr(self, name) for name in rates})
         presets.require_share({"ema_decay": self.ema_decay})

@@ -468,6 +468,11 @@ def test_a_previews_pictures_are_in_range(game, guided):
         ({"task": "smile"}, "there is no task 'smile'; choose one of: mouth_open"),
         ({"reading": "paper"}, "reading 'paper' is unknown; choose one of: corrected"),
         ({"size": 40}, "size = 40 can't be used; give a multiple of 16"),
+        (
+            {"halve_at": (7, 3)},
+            r"halve_at = \(7, 3\) can't be used; give steps above 0",
+        ),
+        ({"halve_at": (-5, 2)}, r"halve_at = \(-5, 2\) can't be used"),
         ({"size": 0}, "size = 0 can't be used; give a whole number from 1"),
         ({"size": 8192}, "size = 8192 can't be used; give a whole number from 1 to 4,096"),
         ({"discriminator_width": 0}, "discriminator_width = 0 can't be used"),
@@ -496,6 +501,22 @@ def test_settings_that_can_not_be(settings, message):
     make = getattr(Config.__init__, "__wrapped__", Config.__init__)
     with pytest.raises(ParameterError, match=message):
         make(object.__new__(Config), **settings)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((1.0,), r"layers = \(1\.0,\) can't be used; give two weights"),
+        ((1.0, 1.0, 1.0), r"layers = \(1\.0, 1\.0, 1\.0\) can't be used"),
+        ((1.0, -2.0), r"w_5 = -2\.0 can't be used; give a number from 0 on"),
+    ],
+)
+def test_the_weights_of_layers_are_two_and_none_is_negative(layers, message):
+    weights = Weights()
+    object.__setattr__(weights, "layers", layers)
+    with pytest.raises(ParameterError, match=message):
+        Config(weights=weights)
+    assert Config(weights=Weights(layers=(0.0, 1.0))).weights.layers == (0.0, 1.0)
 
 
 def test_smoothness_needs_the_denoiser():
