@@ -75,9 +75,7 @@ def test_a_part_without_the_attributes_that_it_names_is_told(numbers):
     other.batch = lambda indices: dataclasses.replace(whole(indices), attributes=None)
     mixed = Mixture(first, other)
     assert mixed.batch([0, 3]).attributes is not None
-    with pytest.raises(
-        DatasetError, match=r"a part of .* names attributes, but its faces"
-    ):
+    with pytest.raises(DatasetError, match=r"a part of .* names attributes, but its faces"):
         mixed.batch([0, 7])
 
 
