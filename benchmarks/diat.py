@@ -30,7 +30,7 @@ import torch
 from recording import code, digest
 from torch import nn
 
-from facelab.assets import cache, networks
+from facelab.assets import cache
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.base import FaceDataset
 from facelab.data.by_attribute import ByAttribute
@@ -578,14 +578,9 @@ def elsewhere(
 
 def header_of(path: Path) -> dict:
     """What a file says of its training."""
-    for method in (enhancement.METHOD, training.METHOD):
-        try:
-            header = networks.read_header(path, method, checkpoint.WRITER)
-        except ValueError:
-            continue
-        told = {k: header[k] for k in ("method", "step", "images", "seed", "data") if k in header}
-        return told | {"T": header["config"].get("trained")}
-    return {}
+    header = checkpoint.read_header(path)
+    told = {k: header[k] for k in ("method", "step", "images", "seed", "data") if k in header}
+    return told | {"T": header["config"].get("trained")}
 
 
 # --- everything ----------------------------------------------------------------------------------

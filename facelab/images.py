@@ -119,6 +119,11 @@ def to_unit(images: Image) -> Float[Tensor, "batch 3 height width"]:
     return ((images.detach().float().cpu() + 1) / 2).clamp(0, 1)
 
 
+def linear_light(level: Tensor) -> Tensor:
+    """Return the linear light of sRGB levels in [0, 1], of any shape. Source: IEC 61966-2-1."""
+    return torch.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+
+
 def save_image(image: Image, path: str | os.PathLike) -> Path:
     """Write one image, shape (1, 3, height, width), beside `path` and rename it into place.
 

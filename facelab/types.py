@@ -67,6 +67,10 @@ class Batch:
         """Return these faces, in this order."""
         return self.map(lambda tensor: tensor[index])
 
+    def some(self, count: int) -> Image:
+        """Return at most `count` of the pictures, spread over the batch: what a preview shows."""
+        return self.images[:: max(1, len(self) // count)][:count]
+
     def to(self, device: str | torch.device) -> "Batch":
         """Return the batch on another device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))

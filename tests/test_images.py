@@ -5,6 +5,7 @@ import torch
 
 from facelab import images
 from facelab.errors import ImageError
+from facelab.geometry.render import to_srgb
 
 
 @pytest.fixture
@@ -138,3 +139,11 @@ def test_grid_places_each_image():
     assert sheet.shape == (1, 3, 10, 22)
     assert torch.equal(sheet[0, :, 6:10, 8:14], batch[4])
     assert (sheet[0, :, 4:6] == 1).all()
+
+
+def test_linear_light_undoes_the_encoding_and_mid_grey_is_a_fifth():
+    linear = torch.linspace(0, 1, 257)
+    assert torch.allclose(images.linear_light(to_srgb(linear)), linear, atol=1e-6)
+    levels = torch.tensor([0.0, 0.04, 0.5, 1.0])
+    expected = torch.tensor([0.0, 0.04 / 12.92, 0.2140411, 1.0])
+    assert torch.allclose(images.linear_light(levels), expected, atol=1e-6)

@@ -26,3 +26,11 @@ def test_rows_of_a_batch_are_rows_of_all_its_tensors(batch):
 def test_a_batch_goes_to_a_device(batch):
     moved = batch.to("meta")
     assert moved.images.device.type == moved.labels["number"].device.type == "meta"
+
+
+def test_some_pictures_are_spread_over_the_batch_and_no_more_than_there_are():
+    numbers = torch.arange(10.0)[:, None, None, None].expand(-1, 3, 2, 2)
+    batch = Batch(numbers, torch.zeros(10, dtype=torch.long))
+    assert batch.some(3)[:, 0, 0, 0].tolist() == [0, 3, 6]
+    assert batch.some(4)[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
+    assert len(batch.some(20)) == 10

@@ -34,15 +34,15 @@ from facelab import assets
 from facelab.errors import AssetError, CheckpointError, ImageError, ParameterError
 from facelab.recognition import align, embedder
 from facelab.recognition.align import reframe
-from facelab.recognition.dlib_resnet import BLOCKS, DlibResNet
+from facelab.recognition.dlib_resnet import BLOCKS, STAGE_ENDS, DlibResNet
 from facelab.recognition.embedder import Embedder
 from facelab.types import Embedding, Image
 
 FRAMING = "book64"
 # Lengths of raw embeddings (root mean square); those of the other recognisers have length one.
 LENGTHS = {"dlib": 1.40}
-# Stage -> its last block and the root mean square of its features on generated faces.
-STAGES = {4: (12, 1.15), 5: (13, 1.19)}
+# Stage -> the root mean square of its features on generated faces.
+STAGES = {4: 1.15, 5: 1.19}
 NAMES = (*embedder.NAMES, *(f"dlib-stage{stage}" for stage in STAGES), "inception")
 
 INCEPTION_SIZE = 299
@@ -117,17 +117,14 @@ class DlibStage(Extractor):
             raise ParameterError(f"there is no stage {stage} to read; choose one of: {known}")
         self.network, self.framing = network, framing
         align.find_template(framing)
-        self.last_block, root_mean_square = STAGES[stage]
         self.id = _face_id(f"dlib-stage{stage}", framing)
-        self.features = BLOCKS[self.last_block][1]
-        self.scale = 1 / root_mean_square
+        self.stage, self.features = stage, BLOCKS[STAGE_ENDS[stage]][1]
+        self.scale = 1 / STAGES[stage]
 
     def forward(self, images: Image) -> Embedding:
         """Return the features of square images (batch, 3, size, size), mean square about one."""
         faces = reframe(images, self.framing, "dlib150")
-        x = F.relu(F.max_pool2d(self.network.stem(faces), 3, stride=2))
-        for block in self.network.blocks[: self.last_block + 1]:
-            x = block(x)
+        (x,) = self.network.stages(faces, (self.stage,))
         return x.mean(dim=(2, 3)) * self.scale
 
 

@@ -18,6 +18,7 @@ What differs from a textbook ResNet, all of it dlib's doing:
 
 import functools
 import os
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,9 @@ BLOCKS = (
     *[(256, 256, False)] * 2,
     (256, 256, True),
 )
+
+# A stage is all blocks of one resolution; the blocks that end the last two.
+STAGE_ENDS = {4: 12, 5: 13}
 
 # Channels, rows and columns change from layer to layer.
 Features = Float[Tensor, "batch _ _ _"]
@@ -264,11 +268,23 @@ class DlibResNet(nn.Module):
 
     def forward(self, images: Image) -> Embedding:
         """Return the raw embeddings, in the data type of the weights."""
+        x = self.blocks(self.begin(images))
+        return self.head(x.mean(dim=(2, 3)))
+
+    def begin(self, images: Image) -> Features:
+        """Return what the blocks are given: the first convolution's maps, clipped and pooled."""
         x = self.stem(images.to(self.stem.weight.dtype))
         # The largest of clipped values is the clipped largest: a quarter of the work.
-        x = F.relu(F.max_pool2d(x, 3, stride=2), inplace=True)
-        x = self.blocks(x)
-        return self.head(x.mean(dim=(2, 3)))
+        return F.relu(F.max_pool2d(x, 3, stride=2), inplace=True)
+
+    def stages(self, images: Image, numbers: Sequence[int]) -> list[Features]:
+        """Return the maps after these stages, numbers of `STAGE_ENDS`, ascending."""
+        found, x, first = [], self.begin(images), 0
+        for number in numbers:
+            end = STAGE_ENDS[number] + 1
+            x, first = self.blocks[first:end](x), end
+            found.append(x)
+        return found
 
 
 class DlibEmbedder(Embedder):

@@ -75,6 +75,18 @@ def test_it_equals_the_layers_one_by_one(original, network, chips):
     torch.testing.assert_close(network(chips[:2]), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_last_stages_are_what_the_embedding_is_made_of(network, chips):
+    faces = chips[:2]
+    with torch.no_grad():
+        fourth, fifth = network.stages(faces, (4, 5))
+        assert torch.equal(network.head(fifth.mean(dim=(2, 3))), network(faces))
+        assert torch.equal(network.blocks[13](fourth), fifth)
+        (alone,) = network.stages(faces, (5,))
+    assert torch.equal(alone, fifth)
+    assert fourth.shape[1] == fifth.shape[1] == 256
+    assert fourth.shape[2] > fifth.shape[2]
+
+
 def test_the_sum_fills_up_with_zeros():
     a, b = torch.ones(1, 1, 2, 3), torch.full((1, 2, 3, 2), 10.0)
     total = dlib_resnet.add(a, b)

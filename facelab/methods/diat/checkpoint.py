@@ -27,15 +27,31 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Transfer:
     `CheckpointError` when the file is missing, damaged, or of another method or configuration than
     its header says. Runs no code of the file.
     """
-    try:
-        networks.read_header(path, training.METHOD, WRITER)
-    except CheckpointError:  # a file of both stages, or none that can be read: the next line tells
+    if not _has_t_alone(path):
         transfer, _ = networks.load(path, enhancement.METHOD, _transfer, WRITER)
     else:
         transform, header = load_transform(path)
         config = training.Config.from_json(header["config"])
         transfer = Transfer(find_task(config.task), config.size, transform)
     return transfer.eval().to(device)
+
+
+def read_header(path: str | os.PathLike) -> dict[str, Any]:
+    """Return the header of a file that `load` reads; its `method` says which of the two it is.
+
+    Raises `CheckpointError` when the file is missing, damaged or of another method.
+    """
+    method = training.METHOD if _has_t_alone(path) else enhancement.METHOD
+    return networks.read_header(path, method, WRITER)
+
+
+def _has_t_alone(path: str | os.PathLike) -> bool:
+    """Tell a file of T from one of both stages, and from what can't be read, which is neither."""
+    try:
+        networks.read_header(path, training.METHOD, WRITER)
+    except CheckpointError:
+        return False
+    return True
 
 
 def load_transform(path: str | os.PathLike) -> tuple[TransformNetwork, dict[str, Any]]:

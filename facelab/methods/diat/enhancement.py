@@ -22,15 +22,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from facelab.data.by_attribute import GUIDED
 from facelab.generators import presets
 from facelab.methods.diat import losses, training
 from facelab.methods.diat.features import (
-    FRAMING,
-    VGG_SIZE,
     DlibLayers,
     DlibStages,
     VggLayers,
@@ -40,13 +37,12 @@ from facelab.methods.diat.losses import Maps, Mask, PerSample
 from facelab.methods.diat.masks import masked
 from facelab.methods.diat.networks import LocalEnhancer, Shape, TransformNetwork
 from facelab.methods.diat.tasks import Task, find_task
+from facelab.methods.diat.training import SHOWN
 from facelab.methods.diat.transfer import SIGMA_PX, Enhancer, enhanced
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
-from facelab.recognition.align import reframe
 from facelab.types import Batch, Image
 
 METHOD = "diat-enhancement"
-SHOWN = 8  # faces of a preview
 TOLD = ("step", "images", "seed", "data")  # of T's training, which E's file repeats
 Layers = Literal["dlib-layers", "vgg-face"]
 # The recognisers that T's identity loss saw, by its name.
@@ -146,21 +142,8 @@ class FirstLayers(nn.Module):
         self.layers, self.embedders = layers, layers.embedders
 
     def forward(self, images: Image) -> list[Maps]:
-        """Return the two maps, after their activations, of faces framed like `book64`.
-
-        (batch, 32, 72, 72) and (batch, 32, 35, 35) of dlib's, twice (batch, 64, 224, 224) of
-        VGG-Face.
-        """
-        if isinstance(self.layers, VggLayers):
-            first, second = self.layers.convolutions[:2]
-            size = (VGG_SIZE, VGG_SIZE)
-            x = F.interpolate(images, size, mode="bilinear", align_corners=False)
-            maps = F.relu(first((x.flip(1) + 1) * 127.5 - self.layers.mean))
-            return [maps, F.relu(second(maps))]
-        network = self.layers.network
-        maps = F.relu(network.stem(reframe(images, FRAMING, "dlib150")))
-        pooled = F.max_pool2d(maps, 3, stride=2)
-        return [maps, F.relu(network.blocks[0].first(pooled))]
+        """Return the two maps, after their activations, of faces framed like `book64`."""
+        return self.layers.first(images)
 
 
 def masked_content(
@@ -267,7 +250,7 @@ class Enhancement(Method):
     @torch.no_grad()
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
         """Return faces, spread over the batch, what T makes of each, and E of that."""
-        some = batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]
+        some = batch.some(SHOWN)
         made = networks["transform"](some).clamp(-1, 1)
         better = enhanced(networks["enhancer"], some, made, self.config.sigma_px)
         return torch.cat([some, made, better.clamp(-1, 1)])

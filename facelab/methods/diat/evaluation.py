@@ -21,12 +21,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from facelab.assets import networks
 from facelab.data.base import FaceDataset, Indices
 from facelab.data.by_attribute import ByAttribute
-from facelab.errors import CheckpointError, DatasetError, ImageError, ParameterError
+from facelab.errors import DatasetError, ImageError, ParameterError
+from facelab.images import linear_light
 from facelab.methods.diat import enhancement, training
-from facelab.methods.diat.checkpoint import WRITER
+from facelab.methods.diat.checkpoint import read_header
 from facelab.methods.diat.features import FRAMING
 from facelab.methods.diat.masks import masked, require_mask
 from facelab.methods.diat.tasks import Task
@@ -75,12 +75,9 @@ def embedders_of(path: str | os.PathLike) -> tuple[str, ...]:
     The file is one that `checkpoint.load` reads. Raises `CheckpointError` when it is missing,
     damaged or of another method.
     """
-    try:
-        header = networks.read_header(path, training.METHOD, WRITER)
-    except CheckpointError:  # a file of both stages, or none that can be read: the next line tells
-        header = networks.read_header(path, enhancement.METHOD, WRITER)
-        return embedders_seen(enhancement.Config.from_json(header["config"]))
-    return embedders_seen(training.Config.from_json(header["config"]))
+    header = read_header(path)
+    kind = enhancement if header["method"] == enhancement.METHOD else training
+    return embedders_seen(kind.Config.from_json(header["config"]))
 
 
 # --- faces ---------------------------------------------------------------------------------------
@@ -284,7 +281,7 @@ def mean_lab(images: Image, keep: Mask) -> Lab:
     (sRGB), CIE 1976.
     """
     level = ((images.float() + 1) / 2).clamp(0, 1)
-    linear = torch.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    linear = linear_light(level)
     to_xyz = linear.new_tensor(TO_XYZ)
     part = _means(linear, keep) @ to_xyz.T / to_xyz.sum(1)
     # Dark colours go along a line, which meets the root at (6 / 29)^3.

@@ -32,7 +32,7 @@ from facelab.types import Image
 Features = Float[Tensor, "batch _ _ _"]
 Name = Literal["dlib-stages", "dlib-layers", "vgg-face"]
 FRAMING = "book64"
-STAGE_ENDS = (12, 13)  # blocks of dlib's network after which its fourth and fifth stage end
+LAST_STAGES = (4, 5)
 VGG_ENVIRONMENT = "FACELAB_VGG_FACE"
 # Of VGG-Face: 224 pixels, BGR, from 0 to 255 less these means (Parkhi et al. 2015).
 VGG_SIZE, VGG_MEAN = 224, (93.5940, 104.7624, 129.1863)
@@ -65,12 +65,7 @@ class DlibStages(FaceLayers):
 
     def forward(self, images: Image) -> list[Features]:
         """Return the maps (batch, 256, 4, 4) and (batch, 256, 2, 2)."""
-        found, x = [], _stem(self.network, images)
-        for number, block in enumerate(self.network.blocks[: STAGE_ENDS[1] + 1]):
-            x = block(x)
-            if number in STAGE_ENDS:
-                found.append(x)
-        return found
+        return self.network.stages(_framed(images), LAST_STAGES)
 
 
 class DlibLayers(FaceLayers):
@@ -84,14 +79,19 @@ class DlibLayers(FaceLayers):
 
     def forward(self, images: Image) -> list[Features]:
         """Return two maps (batch, 32, 35, 35), after their activations."""
-        x = self.network.blocks[0](_stem(self.network, images))
+        x = self.network.blocks[0](self.network.begin(_framed(images)))
         fourth = F.relu(self.network.blocks[1].first(x))
         return [fourth, F.relu(self.network.blocks[1].second(fourth) + x)]
 
+    def first(self, images: Image) -> list[Features]:
+        """Return the maps (batch, 32, 72, 72) and (batch, 32, 35, 35) of the first two."""
+        maps = F.relu(self.network.stem(_framed(images)))
+        pooled = F.max_pool2d(maps, 3, stride=2)
+        return [maps, F.relu(self.network.blocks[0].first(pooled))]
 
-def _stem(network: nn.Module, images: Image) -> Features:
-    faces = reframe(images, FRAMING, "dlib150")
-    return F.relu(F.max_pool2d(network.stem(faces), 3, stride=2))
+
+def _framed(images: Image) -> Float[Tensor, "batch 3 side side"]:
+    return reframe(images, FRAMING, "dlib150")
 
 
 class VggLayers(FaceLayers):
@@ -108,10 +108,7 @@ class VggLayers(FaceLayers):
 
     def forward(self, images: Image) -> list[Features]:
         """Return the maps (batch, 128, 112, 112) and (batch, 256, 56, 56)."""
-        size = (VGG_SIZE, VGG_SIZE)
-        x = F.interpolate(images, size, mode="bilinear", align_corners=False)
-        x = (x.flip(1) + 1) * 127.5 - self.mean
-        found = []
+        x, found = self._prepared(images), []
         for number, layer in enumerate(self.convolutions, start=1):
             x = F.relu(layer(x))
             if number >= 4:
@@ -119,6 +116,17 @@ class VggLayers(FaceLayers):
             if number in (2, 4):  # the pools come after the activations
                 x = F.max_pool2d(x, 2)
         return found
+
+    def first(self, images: Image) -> list[Features]:
+        """Return the maps (batch, 64, 224, 224) of conv1_1 and conv1_2, after their activations."""
+        one, two = self.convolutions[:2]
+        maps = F.relu(one(self._prepared(images)))
+        return [maps, F.relu(two(maps))]
+
+    def _prepared(self, images: Image) -> Float[Tensor, "batch 3 side side"]:
+        size = (VGG_SIZE, VGG_SIZE)
+        x = F.interpolate(images, size, mode="bilinear", align_corners=False)
+        return (x.flip(1) + 1) * 127.5 - self.mean
 
 
 def load_vgg(path: str | os.PathLike) -> VggLayers:

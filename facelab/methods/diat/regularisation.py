@@ -24,10 +24,9 @@ from facelab.generators import presets
 from facelab.methods.diat import features, losses
 from facelab.methods.diat.enhancement import faces_of
 from facelab.methods.diat.networks import Denoiser, Shape, TransformNetwork
+from facelab.methods.diat.training import SHOWN
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
 from facelab.types import Batch, Image
-
-SHOWN = 8  # faces of a preview
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Reconstruction(Method):
     @torch.no_grad()
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
         """Return faces, spread over the batch, and after them what g makes of each."""
-        some = _some(batch)
+        some = batch.some(SHOWN)
         return torch.cat([some, networks["reconstruction"](some)])
 
 
@@ -159,10 +158,6 @@ class Denoising(Method):
     @torch.no_grad()
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
         """Return faces, spread over the batch, what g makes of each, and f of that."""
-        some = _some(batch)
+        some = batch.some(SHOWN)
         made = networks["reconstruction"](some)
         return torch.cat([some, made, networks["denoiser"](made).clamp(-1, 1)])
-
-
-def _some(batch: Batch) -> Image:
-    return batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facelab.assets import cache, read_source
+from facelab.assets import cache
 from facelab.errors import ImageError, ParameterError
 from facelab.images import grid, load_image, save_image
 from facelab.methods.diat import checkpoint
@@ -204,7 +204,7 @@ def load_model(task: str, path: Path | None = None) -> Model:
             f"{file} does {transfer.task.name}, not {task}; give --task {transfer.task.name}, or "
             f"a file of {task}"
         )
-    header = json.loads(read_source(file))
+    header = checkpoint.read_header(file)
     step = f", step {header['step']:,}" if isinstance(header.get("step"), int) else ""
     return Model(transfer, f"{header['method']} {task}{step}", cache.sha256(file),
                  embedders_of(file))  # fmt: skip
@@ -280,9 +280,14 @@ def _outcomes(
 
 
 def _change(judged: Judged, path: str, faces: Aligned, aligned: bool) -> Changed:
-    """Return a picture with its face changed; of an aligned one the face itself."""
+    """Return a picture with its face changed; of an aligned one the face itself.
+
+    What is put back into a photograph is the change: the face that was transferred is smaller than
+    the photograph's, and where nothing changed the photograph keeps all that it shows.
+    """
     stages = judged.stages(faces.images)
     picture = stages[-1:]
     if not aligned:  # read again: pictures may be large, and several are being searched
-        picture = paste_back(picture, load_image(path), faces.transforms)
+        whole, change = load_image(path), stages[-1:] - stages[:1]
+        picture = whole + paste_back(change, torch.zeros_like(whole), faces.transforms)
     return Changed(picture, stages, {"box": faces.boxes[0].tolist(), **judged.facts(stages)})

@@ -224,7 +224,8 @@ class Game(Method):
 
     def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
         """Return what D minimises: equation 3, negated."""
-        guided = self._guided(batch).requires_grad_(self.config.r1 > 0)
+        # Detached: the batch, which other phases see too, stays as it is.
+        guided = self._guided(batch).detach().requires_grad_(self.config.r1 > 0)
         with torch.no_grad():
             made = self.transform(batch.images)
         real, fake = self.discriminator(torch.cat([guided, made])).split(len(batch))
@@ -269,6 +270,6 @@ class Game(Method):
 
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
         """Return faces, spread over the batch, and after them what T makes of each."""
-        some = batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]
+        some = batch.some(SHOWN)
         with torch.no_grad():
             return torch.cat([some, networks["transform"](some).clamp(-1, 1)])

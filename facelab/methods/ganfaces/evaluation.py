@@ -25,7 +25,7 @@ from facelab.assets import networks
 from facelab.data.base import FaceDataset, Indices
 from facelab.data.domains import RENDER
 from facelab.errors import DatasetError
-from facelab.images import from_uint8
+from facelab.images import from_uint8, linear_light
 from facelab.methods.ganfaces.checkpoint import WRITER
 from facelab.methods.ganfaces.training import FRAMING, METHOD, Config
 from facelab.recognition.align import reframe
@@ -183,8 +183,7 @@ def light(images: Image) -> Light:
     side = images.shape[2]
     top, bottom, left, right = (round(share * side) for share in MIDDLE.values())
     level = ((images[:, :, top:bottom, left:right].float() + 1) / 2).clamp(0, 1)
-    # sRGB to linear light, IEC 61966-2-1.
-    linear = torch.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    linear = linear_light(level)
     luminance = torch.einsum("bchw,c->bhw", linear, linear.new_tensor(LUMINANCE))
     cells = torch.nn.functional.adaptive_avg_pool2d(luminance[:, None], CELLS).flatten(1)
     stops = cells.clamp_min(DARKEST).log2()

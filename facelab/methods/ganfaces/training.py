@@ -352,7 +352,7 @@ class Game(Method):
 
     def preview(self, networks: Mapping[str, nn.Module], batch: Batch) -> Image:
         """Return nine renders, spread over the batch, and after them what G makes of each."""
-        some = batch.images[:: max(1, len(batch) // SHOWN)][:SHOWN]
+        some = batch.some(SHOWN)
         with torch.no_grad():
             return torch.cat([some, networks["generator"](some)])
 

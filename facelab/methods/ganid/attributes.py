@@ -36,6 +36,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import ParameterError
+from facelab.images import linear_light
 from facelab.methods.ganid.scoring import FRAMING
 from facelab.recognition import face_points, face_readers
 from facelab.recognition.align import align, reframe
@@ -168,8 +169,7 @@ def skin_lightness(faces: Image, points: Landmarks) -> Values:
 
 def _lightness(srgb: Float[Tensor, "batch 3 places"]) -> Float[Tensor, "batch places"]:
     """Return L* of sRGB colours in [0, 1] (IEC 61966-2-1, CIE 15)."""
-    srgb = srgb.clamp(0, 1)
-    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = linear_light(srgb.clamp(0, 1))
     y = torch.einsum("bcp,c->bp", linear, linear.new_tensor([0.2126, 0.7152, 0.0722]))
     return torch.where(y > (6 / 29) ** 3, 116 * y.clamp_min(1e-6) ** (1 / 3) - 16, y * 903.3)
 

@@ -11,7 +11,7 @@ from facelab.assets import save_weights
 from facelab.errors import AssetError, CheckpointError, ParameterError
 from facelab.methods.diat import features
 from facelab.recognition.align import reframe
-from facelab.recognition.dlib_resnet import BLOCKS, dlib
+from facelab.recognition.dlib_resnet import BLOCKS, STAGE_ENDS, dlib
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_dlibs_stages_end_before_the_side_changes(faces, seen):
     assert (fourth.shape[1:], fifth.shape[1:]) == ((256, 4, 4), (256, 2, 2))
     halves = [number for number, (_, _, half) in enumerate(BLOCKS) if half]
     assert halves == [3, 7, 10, 13], "stages 2, 3, 4 and 5 begin there"
-    assert (halves[3] - 1, len(BLOCKS) - 1) == features.STAGE_ENDS
+    assert {4: halves[3] - 1, 5: len(BLOCKS) - 1} == STAGE_ENDS
     assert torch.equal(fourth, seen["blocks"][12])
     assert torch.equal(fifth, seen["blocks"][13])
 

@@ -120,9 +120,11 @@ def test_a_face_is_pasted_back_into_its_photograph(run, photograph, tmp_path, we
     image, written = load_image(source), load_image(tmp_path / "out/anna.png")
     template = session.load_model("mouth_open", weights()).template
     points = find_faces_twin()
+    crop = align(image, points, template)
     with torch.no_grad():
-        changed = checkpoint.load(weights())(align(image, points, template))
-    expected = paste_back(changed, image, template_transform(points, template))
+        change = checkpoint.load(weights())(crop) - crop
+    onto = template_transform(points, template)
+    expected = image + paste_back(change, torch.zeros_like(image), onto)
     close(written, expected.clamp(-1, 1))
     moved = (written - image).abs().amax((0, 1))
     # The crop covers 64 x 1.2 pixels from (20, 6) less the half pixel of its corner.
@@ -132,6 +134,15 @@ def test_a_face_is_pasted_back_into_its_photograph(run, photograph, tmp_path, we
     assert 20 <= columns.min() < 26
     assert 90 < columns.max() <= 96
     assert moved[30:60, 40:75].mean() > 10 * LEVEL
+
+
+def test_where_nothing_changes_a_photograph_keeps_all_that_it_shows(
+    run, photograph, tmp_path, weights
+):
+    source = photograph("anna.png")
+    same = weights(name="same", both=False, transform=Shape(width=4, blocks=1, skip=True))
+    run(source, file=same)
+    assert torch.equal(load_image(tmp_path / "out/anna.png"), load_image(source))
 
 
 def find_faces_twin():

@@ -439,6 +439,13 @@ def test_a_preset_builds_its_networks(name):
     assert (task.task.attribute, task.task.to) == ("Male", False)
 
 
+def test_the_slope_is_taken_without_a_mark_on_the_batch(game, guided):
+    batch = guided().batch(range(4))
+    terms = game(r1=2.0).discriminator_terms(batch, step())
+    assert terms["slope"].requires_grad
+    assert not batch.labels[GUIDED].requires_grad
+
+
 def test_a_preview_shows_faces_and_what_t_makes_of_each(game, guided):
     found, batch = game(), guided(count=60).batch(range(25))
     with torch.no_grad():
