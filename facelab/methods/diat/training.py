@@ -46,8 +46,10 @@ class Config:
     maps ("adaptive": DIAT-A) or one of `features.face_layers`. Both networks are pre-trained for
     `pretrain_steps`; then D takes `d_steps` steps for each `t_steps` of T, one of which must be 1.
     `r1` weights a penalty on D's slope at faces of the guided set, which the paper does not have;
-    0 leaves it out. The game's learning rates halve at the `halve_at` steps. Raises
-    `ParameterError` on what can't be used.
+    0 leaves it out. It is paid every `r1_every` steps of D, that many times over. `noise` is the
+    standard deviation of what is added to all that D sees, another thing that the paper does not
+    have (Sonderby et al. 2017). The game's learning rates halve at the `halve_at` steps.
+    Raises `ParameterError` on what can't be used.
     """
 
     task: str = "mouth_open"
@@ -63,6 +65,8 @@ class Config:
     d_steps: int = 1
     t_steps: int = 1
     r1: float = 0.0
+    r1_every: int = 4
+    noise: float = 0.0
     learning_rate: float = 1e-5
     discriminator_rate: float = 1e-5
     halve_at: tuple[int, ...] = ()
@@ -74,7 +78,9 @@ class Config:
         losses.require_reading(self.reading)
         presets.require(self.size % 16 == 0, f"size = {self.size}", "a multiple of 16")
         whole = {name: getattr(self, name) for name in ("size", "discriminator_width", "hidden")}
-        steps = {name: getattr(self, name) for name in ("d_steps", "t_steps", "batch_size")}
+        steps = {
+            name: getattr(self, name) for name in ("d_steps", "t_steps", "r1_every", "batch_size")
+        }
         presets.require_whole(whole | steps)
         presets.require_whole({"pretrain_steps": self.pretrain_steps}, 0, 10_000_000)
         turns = f"d_steps = {self.d_steps} with t_steps = {self.t_steps}"
@@ -82,7 +88,8 @@ class Config:
         known = ", ".join(get_args(Identity))
         wanted = f"identity = {self.identity!r}"
         presets.require(self.identity in get_args(Identity), wanted, f"one of: {known}")
-        balance = {"identity": self.weights.identity, "smooth": self.weights.smooth, "r1": self.r1}
+        balance = {"identity": self.weights.identity, "smooth": self.weights.smooth, "r1": self.r1,
+                   "noise": self.noise}  # fmt: skip
         presets.require_positive(balance, zero=True)
         layers = dict(zip(("w_4", "w_5"), self.weights.layers, strict=False))
         wanted = f"layers = {self.weights.layers}"
@@ -128,14 +135,14 @@ TINY = Config(
 )
 BOOK = Config(
     transform=Shape(width=32, blocks=3, skip=True),
-    weights=Weights(identity=2000.0),
+    weights=Weights(identity=100.0),
     pretrain_steps=600,
     pretrain_rate=2e-4,
-    d_steps=2,
-    learning_rate=2e-4,
-    discriminator_rate=2e-4,
-    halve_at=(2500, 3000),
-    ema_decay=0.995,
+    noise=0.2,
+    learning_rate=4e-4,
+    discriminator_rate=4e-4,
+    halve_at=(6000, 7000),
+    ema_decay=0.998,
 )
 PAPER = Config(size=128, pretrain_steps=20_000)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
@@ -192,11 +199,16 @@ class Game(Method):
             Phase("copy", ("transform",), self.copy_terms, before, until=first),
             Phase("tell", ("discriminator",), self.tell_terms, before, until=first),
         ][1 if c.transform.skip else 0 :]  # a T that begins as the identity has nothing to copy
-        slope = {"slope": c.r1 / 2} if c.r1 else {}
+        slope = Phase(
+            "slope", ("discriminator",), self.slope_terms, self._adam(c.discriminator_rate),
+            {"slope": c.r1 / 2 * c.r1_every}, offset=first, every=c.t_steps * c.r1_every,
+            shares="discriminator",
+        )  # fmt: skip
         balance = {name: weight for name, weight in terms.items() if weight}
         game = [
             Phase("discriminator", ("discriminator",), self.discriminator_terms,
-                  self._adam(c.discriminator_rate), slope, offset=first, every=c.t_steps),
+                  self._adam(c.discriminator_rate), offset=first, every=c.t_steps),
+            *([slope] if c.r1 else []),
             Phase("transform", ("transform",), self.transform_terms, self._adam(c.learning_rate),
                   balance, offset=first, every=c.d_steps),
         ]  # fmt: skip
@@ -218,45 +230,68 @@ class Game(Method):
         """Return (y - D(x))^2 of faces with and without the attribute. Source: equation 9."""
         faces = torch.cat([batch.images, self._guided(batch)])
         labels = (torch.arange(len(faces), device=faces.device) >= len(batch)).float()
-        return {"tell": losses.classifier_loss(self.discriminator(faces), labels)}
+        logits = self.discriminator(faces + self._noise(faces, step))
+        return {"tell": losses.classifier_loss(logits, labels)}
 
     # --- equations 3, 7 and 14 ---
 
     def discriminator_terms(self, batch: Batch, step: Step) -> Terms:
         """Return what D minimises: equation 3, negated."""
-        # Detached: the batch, which other phases see too, stays as it is.
-        guided = self._guided(batch).detach().requires_grad_(self.config.r1 > 0)
         with torch.no_grad():
             made = self.transform(batch.images)
-        real, fake = self.discriminator(torch.cat([guided, made])).split(len(batch))
-        terms = {"attribute": losses.attribute_discriminator(real, fake, self.config.reading)}
-        if self.config.r1:
-            terms["slope"] = adversarial.r1_penalty(real, guided)
-        return terms
+        both = torch.cat([self._guided(batch), made])
+        both = both + self._noise(both, step)
+        real, fake = self.discriminator(both).split(len(batch))
+        return {"attribute": losses.attribute_discriminator(real, fake, self.config.reading)}
+
+    def slope_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return the squared gradient of D's logit at faces of the guided set."""
+        # Detached: the batch, which other phases see too, stays as it is.
+        guided = self._guided(batch).detach().requires_grad_(True)
+        logits = self.discriminator(guided + self._noise(guided, step))
+        return {"slope": adversarial.r1_penalty(logits, guided)}
 
     def transform_terms(self, batch: Batch, step: Step) -> Terms:
         """Return what T minimises: the attribute loss, identity, and smoothness."""
         self._guided(batch)
         made = self.transform(batch.images)
         weights, last = self.config.weights, len(self.discriminator.convolutions)
-        maps = self.discriminator.features(made, (*LAYERS, last))
+        noise = self._noise(made, step)
+        maps = self.discriminator.features(made + noise, (*LAYERS, last))
         logits = self.discriminator.decide(maps.pop())
         terms = {"attribute": losses.attribute_transform(logits, self.config.reading)}
         if weights.identity:
-            terms["identity"] = self._identity(batch.images, made, maps)
+            terms["identity"] = self._identity(batch.images, made, maps, noise)
         if self.denoiser is not None:
             terms["smooth"] = losses.squared_error(self.denoiser(made), made)
         return terms
 
-    def _identity(self, images: Image, made: Image, maps: list[Tensor]) -> Tensor:
-        """Return equation 13, through D, whose maps of T(x) are given, or equation 2."""
+    def _identity(
+        self, images: Image, made: Image, maps: list[Tensor], noise: Image | float
+    ) -> Tensor:
+        """Return equation 13, through D, whose maps of T(x) are given, or equation 2.
+
+        To D both pictures have the same noise.
+        """
         if self.layers is not None:
             self.layers.to(made.device)
             maps = self.layers(made)
         with torch.no_grad():
-            through = self.layers or (lambda faces: self.discriminator.features(faces, LAYERS))
-            source = through(images)
+            if self.layers is not None:
+                source = self.layers(images)
+            else:
+                source = self.discriminator.features(images + noise, LAYERS)
         return losses.identity_loss(maps, source, self.config.weights.layers)
+
+    def _noise(self, like: Image, step: Step) -> Image | float:
+        """Return what is added to pictures before D sees them."""
+        if not self.config.noise:
+            return 0.0
+        return self.config.noise * step.draw(
+            lambda count, random: torch.randn(count, *like.shape[1:], generator=random),
+            len(like),
+            like,
+        )
 
     def _guided(self, batch: Batch) -> Image:
         if GUIDED not in batch.labels:

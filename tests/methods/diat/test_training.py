@@ -205,22 +205,73 @@ def test_smoothness_is_equation_6(game, batch, denoiser):
 
 def test_the_slope_penalty_is_half_r1_times_the_squared_gradient(game, batch):
     """Gradients of one face after the other, by hand."""
-    found = game(r1=0.6)
-    told = found.discriminator_terms(batch, step())
-    assert set(told) == {"attribute", "slope"}
+    found = game(r1=0.6, r1_every=5)
+    told = found.slope_terms(batch, step())
+    assert set(told) == {"slope"}
     for row, face in enumerate(batch.labels[GUIDED].detach()):
         leaf = face[None].clone().requires_grad_()
         (gradient,) = torch.autograd.grad(found.discriminator(leaf).sum(), leaf)
         assert float(told["slope"][row].detach()) == pytest.approx(float((gradient**2).sum()))
-    told["slope"].mean().backward()
-    assert found.discriminator.convolutions[0].weight.grad.any()
-    assert all(p.grad is None for p in found.transform.parameters())
-    assert phases_of(found)["discriminator"].weights == {"slope": 0.3}
-    plain = game()
-    assert set(plain.discriminator_terms(batch, step())) == {"attribute"}
+    phase = phases_of(found)["slope"]
+    assert reached(found, phase, batch) == {"discriminator"}
+    assert phase.weights == {"slope": pytest.approx(0.3 * 5)}, "for the steps that it leaves out"
+    assert "slope" not in phases_of(game())
+
+
+def test_the_slope_is_paid_seldom_by_ds_own_optimiser(game):
+    found = phases_of(game(r1=0.6, r1_every=5, t_steps=3))
+    slope, critic = found["slope"], found["discriminator"]
+    assert (slope.every, slope.offset) == (15, critic.offset)
+    assert (slope.shares, slope.parameters) == ("discriminator", critic.parameters)
+    assert list(found).index("slope") == list(found).index("discriminator") + 1
+
+
+def noisy(images, seed, sd=0.5):
+    """What D sees of pictures, by a stream's first numbers."""
+    return images + sd * torch.randn(images.shape, generator=seeded(seed))
+
+
+def test_d_sees_everything_through_the_same_amount_of_noise(game, batch):
+    found = game(noise=0.5, r1=1.0)
+    with torch.no_grad():
+        made = found.transform(batch.images)
+        faces = torch.cat([batch.images, batch.labels[GUIDED]])
+        both = torch.cat([batch.labels[GUIDED], made])
+        told = found.tell_terms(batch, Step(0, seeded(7)))["tell"]
+        played = found.discriminator_terms(batch, Step(0, seeded(7)))["attribute"]
+        labels = (torch.arange(12) >= 6).float()
+        expected = losses.classifier_loss(found.discriminator(noisy(faces, 7)), labels)
+        real, fake = found.discriminator(noisy(both, 7)).split(6)
+    torch.testing.assert_close(told, expected)
     torch.testing.assert_close(
-        plain.discriminator_terms(batch, step())["attribute"], told["attribute"]
+        played, losses.attribute_discriminator(real, fake, found.config.reading)
     )
+    leaf = noisy(batch.labels[GUIDED], 7).requires_grad_()
+    (gradient,) = torch.autograd.grad(found.discriminator(leaf).sum(), leaf)
+    slope = found.slope_terms(batch, Step(0, seeded(7)))["slope"]
+    torch.testing.assert_close(slope.detach(), gradient.square().sum((1, 2, 3)))
+
+
+def test_the_adaptive_loss_compares_both_pictures_under_one_noise(game, batch):
+    """So that of a T that changes nothing nothing is asked, and each step draws anew."""
+    found = game(noise=0.5)
+    with torch.no_grad():
+        terms = found.transform_terms(batch, Step(0, seeded(7)))
+        made, source = noisy(found.transform(batch.images), 7), noisy(batch.images, 7)
+        a, b = (found.discriminator.features(x, (4, 5)) for x in (made, source))
+        other = found.transform_terms(batch, Step(0, seeded(8)))
+    torch.testing.assert_close(terms["identity"], losses.identity_loss(a, b, (1.0, 1.0)))
+    assert not torch.equal(terms["attribute"], other["attribute"])
+    still = game(noise=0.5, transform={"width": 4, "blocks": 1, "skip": True})
+    assert still.transform_terms(batch, Step(0, seeded(7)))["identity"].tolist() == [0.0] * 6
+
+
+def test_a_face_networks_loss_has_no_noise(game, batch, quarters):
+    quiet, loud = (game(identity="dlib-stages", noise=noise) for noise in (0.0, 0.5))
+    with torch.no_grad():
+        a, b = (found.transform_terms(batch, Step(0, seeded(7))) for found in (quiet, loud))
+    assert torch.equal(a["identity"], b["identity"])
+    assert not torch.equal(a["attribute"], b["attribute"])
 
 
 def test_terms_of_weight_zero_are_not_computed(game, batch, denoiser, monkeypatch):
@@ -441,7 +492,7 @@ def test_a_preset_builds_its_networks(name):
 
 def test_the_slope_is_taken_without_a_mark_on_the_batch(game, guided):
     batch = guided().batch(range(4))
-    terms = game(r1=2.0).discriminator_terms(batch, step())
+    terms = game(r1=2.0).slope_terms(batch, step())
     assert terms["slope"].requires_grad
     assert not batch.labels[GUIDED].requires_grad
 
@@ -497,6 +548,8 @@ def test_a_previews_pictures_are_in_range(game, guided):
         ({"weights": Weights(smooth=-1)}, "smooth = -1 can't be used"),
         ({"weights": Weights(smooth=float("nan"))}, "smooth = nan can't be used"),
         ({"r1": -0.5}, r"r1 = -0\.5 can't be used; give a number from 0 on"),
+        ({"noise": -0.1}, r"noise = -0\.1 can't be used; give a number from 0 on"),
+        ({"r1_every": 0}, r"r1_every = 0 can't be used"),
         ({"learning_rate": 0.0}, r"learning_rate = 0\.0 can't be used; give a number above 0"),
         ({"discriminator_rate": -1.0}, r"discriminator_rate = -1\.0 can't be used"),
         ({"pretrain_rate": float("inf")}, "pretrain_rate = inf can't be used"),
