@@ -168,12 +168,18 @@ class Strangers:
         )
 
     def enhanced(self, transfer: Transfer, seen: Sequence[str]) -> dict:
-        """Return a transfer's row with the second stage, without it, and their differences."""
+        """Return a transfer's row with the second stage, without it, and their differences.
+
+        Of a global task also that of the inputs after the second stage alone: drawn anew, unchanged.
+        """
         first, before = self.measured(self.changed(transfer.transformed), seen)
         told, after = self.measured(self.changed(transfer), seen)
         random = torch.Generator().manual_seed(0)
         people = self.test.identity[self.inputs]
         compared = enhancement_report(before, after, people, random=random)
+        if not self.task.local:
+            again, _ = self.measured(self.changed(lambda x: transfer.enhance(x, x)), seen)
+            told["re-rendering"] = again
         return told | {"before the enhancement": first, "enhancement": compared}
 
 
