@@ -170,7 +170,7 @@ class Strangers:
     def enhanced(self, transfer: Transfer, seen: Sequence[str]) -> dict:
         """Return a transfer's row with the second stage, without it, and their differences.
 
-        Of a global task also that of the inputs after the second stage alone: drawn anew, unchanged.
+        Of a global task also that of the inputs after the second stage alone: drawn anew.
         """
         first, before = self.measured(self.changed(transfer.transformed), seen)
         told, after = self.measured(self.changed(transfer), seen)

@@ -114,7 +114,7 @@ def test_figures_come_with_their_meaning(records):
     assert local["open the mouth, accepted"] == 0.8
     assert local["take the glasses off, of the inputs"] == 0.1
     assert local["close the mouth, share of a stranger's distance"] == 0.3
-    assert len(figures(records, "global")) == 6, "there is no outside"
+    assert len(figures(records, "global")) == 10, "no outside, but a re-rendering"
     assert figures(records, "generalises")["make female, accepted"] == 0.6
     assert figures(records, "speed") == {
         "steps of a picture, counted": 700,
