@@ -400,7 +400,8 @@ def variants(options: argparse.Namespace, judges: Strangers, data: FaceDataset) 
     """Every variant with every seed, their spread, and what the paper says of it."""
     ablation, rows = Ablation(options, judges, data), {}
     for name in options.variants:
-        seeds = {seed: ablation.row(name, seed) for seed in options.seeds}
+        wanted = options.seeds[:1] if name in options.once else options.seeds
+        seeds = {seed: ablation.row(name, seed) for seed in wanted}
         config = variant_config(name, options, data)
         rows[name] = {
             "name": VARIANTS[name].name,
@@ -448,12 +449,17 @@ def differences(rows: Mapping[str, dict]) -> dict:
     for one, other in PAIRS:
         if one in rows and other in rows:
             found = []
-            for seed in rows[one]["seeds"]:
+            for seed in common_seeds(rows, one, other):
                 a, b = (main_numbers(rows[which]["seeds"][seed]) for which in (one, other))
                 whole = {t: None not in (a[t], b[t]) for t in a}
                 found.append({t: a[t] - b[t] if whole[t] else None for t in a})
             told[f"{one} less {other}"] = over_seeds(found)
     return told
+
+
+def common_seeds(rows: Mapping[str, dict], one: str, other: str) -> list[int]:
+    """The seeds that both variants were trained with."""
+    return [seed for seed in rows[one]["seeds"] if seed in rows[other]["seeds"]]
 
 
 def reached(points: Sequence[Sequence[float]], level: float, first: int) -> int | None:
@@ -476,7 +482,7 @@ def steps_to_the_same(rows: Mapping[str, dict], pretraining: int, every: int) ->
         "pre-training, not counted": pretraining,
         "seeds": {},
     }
-    for seed in rows[names[0]]["seeds"]:
+    for seed in common_seeds(rows, *names):
         runs = [rows[name]["seeds"][seed] for name in names]
         curves = [run["while training"] for run in runs]
         levels = {str(level): level for level in LEVELS}
@@ -502,7 +508,7 @@ def identity_at_the_same_share(rows: Mapping[str, dict]) -> dict:
         if one not in rows or other not in rows:
             continue
         told[f"{one} less {other}"] = {}
-        for seed in rows[one]["seeds"]:
+        for seed in common_seeds(rows, one, other):
             curves = [rows[name]["seeds"][seed]["while training"] for name in (one, other)]
             level = shared_level(curves)
             a, b = (next(kept for _, s, kept in points if s >= level) for points in curves)
@@ -634,6 +640,8 @@ def parsed() -> argparse.Namespace:
                         help="lambda of DIAT2 and DIAT3 alone  [the preset's]")  # fmt: skip
     parser.add_argument("--adaptive-weight", type=float, help="lambda of DIAT-A  [the preset's]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--once", nargs="*", choices=list(VARIANTS), default=[],
+                        help="variants that get the first seed alone")  # fmt: skip
     parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--every", type=int, default=100, help="steps between points of a curve")
     parser.add_argument("--validation-faces", type=int, default=200, help="of each point")
