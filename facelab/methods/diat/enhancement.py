@@ -123,6 +123,10 @@ TINY = Config(
 )
 # Ten times the paper's rate: a run on a CPU has some thousand steps.
 BOOK = Config(learning_rate=1e-3, ema_decay=0.99)
+# E of a global task has T's size. Its last layer adds up thousands of values: it needs small steps,
+# and smaller ones at first.
+BOOK_GLOBAL = dataclasses.replace(BOOK, learning_rate=3e-4)
+WARMUP = 100
 PAPER = Config(training.PAPER, outside=3.0 * training.PAPER.size**2)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
@@ -208,6 +212,8 @@ class Enhancement(Method):
         config = presets.choose(PRESETS, name)
         transform, header = load_transform(path)
         game = training.Config.from_json(header["config"])
+        if config == BOOK and not find_task(game.task).local:
+            config = BOOK_GLOBAL
         trained = {name: header[name] for name in TOLD if name in header}
         return cls(dataclasses.replace(config, game=game, trained=trained), transform)
 
@@ -217,6 +223,7 @@ class Enhancement(Method):
         if self.task.local:
             weights = self.config.weights
             return [Phase("enhancer", ("enhancer",), self.local_terms, adam, weights)]
+        adam = dataclasses.replace(adam, warmup_steps=WARMUP)
         return [Phase("enhancer", ("enhancer",), self.global_terms, adam)]
 
     def local_terms(self, batch: Batch, step: Step) -> Terms:

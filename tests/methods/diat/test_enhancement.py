@@ -285,6 +285,19 @@ def test_it_goes_on_from_the_file_of_a_t(tmp_path):
         Enhancement.after("tiny", path)
 
 
+@pytest.mark.parametrize(("task", "rate", "warmup"), [("mouth_open", 1e-3, 0),
+                                                      ("male_to_female", 3e-4, 100)])  # fmt: skip
+def test_a_large_e_takes_smaller_steps_and_begins_softly(tmp_path, task, rate, warmup):
+    t, path = changed(), tmp_path / "t.safetensors"
+    game = dataclasses.replace(GAME, task=task)
+    networks.save(path, "diat", t, config=values_of(game), networks=["transform"])
+    found = Enhancement.after("book", path)
+    (phase,) = found.phases()
+    assert phase.optimiser.learning_rate == found.config.learning_rate == rate
+    assert phase.optimiser.warmup_steps == warmup
+    assert Enhancement.after("tiny", path).config.learning_rate == 1e-3
+
+
 def test_a_config_survives_json():
     told = {"step": 4, "data": {"id": "x"}}
     for config in (LOCAL, GLOBAL, enhancement.BOOK, enhancement.PAPER):
