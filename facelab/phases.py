@@ -23,8 +23,7 @@ Terms = Mapping[str, Float[Tensor, " batch"]]
 class Optimiser:
     """Settings of one optimiser and of its learning rate's schedule.
 
-    `learning_rate` rises linearly from 0 over `warmup_steps`, the first of which is `warmup_from`
-    (before it the rate is 0), then keeps still ("constant"), falls
+    `learning_rate` rises linearly from 0 over `warmup_steps`, then keeps still ("constant"), falls
     to 0 at the run's end ("linear", "cosine"), or is multiplied by `factor` at each of the
     `milestones`, which are steps ("milestones").
     """
@@ -37,7 +36,6 @@ class Optimiser:
     epsilon: float = 1e-8
     schedule: Literal["constant", "linear", "cosine", "milestones"] = "constant"
     warmup_steps: int = 0
-    warmup_from: int = 0
     milestones: tuple[int, ...] = ()
     factor: float = 0.1
 

@@ -36,10 +36,8 @@ def learning_rate(settings: Optimiser, step: int, steps: int | None) -> float:
 
     Raises `ParameterError` when the schedule falls to the run's end and the run has none.
     """
-    warm = _warm_at(settings)
-    if step < warm:
-        risen = max(0, step + 1 - settings.warmup_from)
-        return settings.learning_rate * risen / settings.warmup_steps
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "milestones":
         passed = sum(step >= milestone for milestone in settings.milestones)
         return settings.learning_rate * settings.factor**passed
@@ -48,16 +46,11 @@ def learning_rate(settings: Optimiser, step: int, steps: int | None) -> float:
     return settings.learning_rate
 
 
-def _warm_at(settings: Optimiser) -> int:
-    return settings.warmup_from + settings.warmup_steps if settings.warmup_steps else 0
-
-
 def _falling(settings: Optimiser, step: int, steps: int | None) -> float:
     if steps is None:
         raise ParameterError(
             f"the {settings.schedule} schedule falls to the run's end; give the number of steps"
         )
-    warm = _warm_at(settings)
-    share = (step - warm) / max(1, steps - warm)
+    share = (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
     share = min(1.0, share)
     return 1 - share if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))

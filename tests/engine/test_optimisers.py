@@ -16,9 +16,6 @@ from facelab.phases import Optimiser
     [
         ({}, {0: 2.0, 7: 2.0, 100: 2.0}),
         ({"warmup_steps": 4}, {0: 0.5, 1: 1.0, 3: 2.0, 4: 2.0, 9: 2.0}),
-        ({"warmup_steps": 4, "warmup_from": 3}, {0: 0.0, 2: 0.0, 3: 0.5, 6: 2.0, 7: 2.0}),
-        ({"warmup_from": 3}, {0: 2.0, 5: 2.0}),
-        ({"schedule": "linear", "warmup_steps": 1, "warmup_from": 1}, {1: 2.0, 2: 2.0, 6: 1.0}),
         ({"schedule": "linear"}, {0: 2.0, 5: 1.0, 10: 0.0, 11: 0.0}),
         ({"schedule": "linear", "warmup_steps": 2}, {0: 1.0, 2: 2.0, 6: 1.0, 10: 0.0}),
         ({"schedule": "cosine"}, {0: 2.0, 5: 1.0, 10: 0.0, 2: 1 + math.cos(math.pi * 0.2)}),

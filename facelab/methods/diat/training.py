@@ -48,8 +48,8 @@ class Config:
     `r1` weights a penalty on D's slope at faces of the guided set, which the paper does not have;
     0 leaves it out. It is paid every `r1_every` steps of D, that many times over. `noise` is the
     standard deviation of what is added to all that D sees, another thing that the paper does not
-    have (Sonderby et al. 2017). T's learning rate rises over the game's first `warmup_steps`; the
-    game's rates halve at the `halve_at` steps. Raises `ParameterError` on what can't be used.
+    have (Sonderby et al. 2017). The game's learning rates halve at the `halve_at` steps.
+    Raises `ParameterError` on what can't be used.
     """
 
     task: str = "mouth_open"
@@ -69,7 +69,6 @@ class Config:
     noise: float = 0.0
     learning_rate: float = 1e-5
     discriminator_rate: float = 1e-5
-    warmup_steps: int = 0
     halve_at: tuple[int, ...] = ()
     batch_size: int = 16
     ema_decay: float = 0.999
@@ -83,8 +82,7 @@ class Config:
             name: getattr(self, name) for name in ("d_steps", "t_steps", "r1_every", "batch_size")
         }
         presets.require_whole(whole | steps)
-        stretches = {"pretrain_steps": self.pretrain_steps, "warmup_steps": self.warmup_steps}
-        presets.require_whole(stretches, 0, 10_000_000)
+        presets.require_whole({"pretrain_steps": self.pretrain_steps}, 0, 10_000_000)
         turns = f"d_steps = {self.d_steps} with t_steps = {self.t_steps}"
         presets.require(1 in (self.d_steps, self.t_steps), turns, "1 for one of the two")
         known = ", ".join(get_args(Identity))
@@ -143,7 +141,6 @@ BOOK = Config(
     noise=0.2,
     learning_rate=4e-4,
     discriminator_rate=4e-4,
-    warmup_steps=300,
     halve_at=(6000, 7000),
     ema_decay=0.998,
 )
@@ -208,15 +205,12 @@ class Game(Method):
             shares="discriminator",
         )  # fmt: skip
         balance = {name: weight for name, weight in terms.items() if weight}
-        maker = dataclasses.replace(
-            self._adam(c.learning_rate), warmup_steps=c.warmup_steps, warmup_from=first
-        )
         game = [
             Phase("discriminator", ("discriminator",), self.discriminator_terms,
                   self._adam(c.discriminator_rate), offset=first, every=c.t_steps),
             *([slope] if c.r1 else []),
-            Phase("transform", ("transform",), self.transform_terms, maker, balance,
-                  offset=first, every=c.d_steps),
+            Phase("transform", ("transform",), self.transform_terms, self._adam(c.learning_rate),
+                  balance, offset=first, every=c.d_steps),
         ]  # fmt: skip
         return [*(pretraining if first else []), *game]
 

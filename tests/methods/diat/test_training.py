@@ -353,16 +353,6 @@ def test_the_games_rates_halve_and_the_pretrainings_stay(game):
     assert learning_rate(still, 10**6, None) == 1e-3
 
 
-def test_ts_rate_rises_when_the_game_begins_and_ds_does_not(game):
-    found = phases_of(game(warmup_steps=4, pretrain_steps=6, learning_rate=0.4))
-    maker = found["transform"]
-    steps = range(maker.offset, maker.offset + 6)
-    assert maker.offset == 6
-    rates = [learning_rate(maker.optimiser, n, None) for n in steps]
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
-    assert learning_rate(found["discriminator"].optimiser, 6, None) == 1e-3
-
-
 # --- the real loop -------------------------------------------------------------------------------
 
 STEPS = 9
@@ -559,7 +549,6 @@ def test_a_previews_pictures_are_in_range(game, guided):
         ({"weights": Weights(smooth=float("nan"))}, "smooth = nan can't be used"),
         ({"r1": -0.5}, r"r1 = -0\.5 can't be used; give a number from 0 on"),
         ({"noise": -0.1}, r"noise = -0\.1 can't be used; give a number from 0 on"),
-        ({"warmup_steps": -1}, r"warmup_steps = -1 can't be used"),
         ({"r1_every": 0}, r"r1_every = 0 can't be used"),
         ({"learning_rate": 0.0}, r"learning_rate = 0\.0 can't be used; give a number above 0"),
         ({"discriminator_rate": -1.0}, r"discriminator_rate = -1\.0 can't be used"),
