@@ -35,13 +35,13 @@ Where this is not the paper, and why:
   weights gives their file ("vgg-face").
 - *Squared norms of pictures are means*, so that a weight means the same at any size. The paper's
   gamma of 0.001 weighs a sum (`variants.SMOOTH`).
-- *BOOK's D sees all faces through noise* (Sonderby et al. 2017). A D that sees every pixel is
-  pleased by patterns that nobody sees, and T paints them; in noise they drown.
 - *BOOK is small, for a CPU*: 64 pixels, three residual blocks, some thousand steps. So T adds to
-  its input and begins as a copy (`Shape.skip`), and pre-training is D's alone; rates are 4e-4,
-  T's rising when the game begins, and halve late. Lambda is 100 (the paper's 0.1): its unit is that of D's maps, which are small here,
-  and at 0.1 the term's slope is nothing beside the attribute's. The shipped "mouth_open" is of an
-  earlier BOOK, without noise, lambda being 2,000; each file's header has its own settings.
+  its input and begins as a copy (`Shape.skip`), pre-training is D's alone, and rates are higher and
+  halve late. Lambda is 2,000 (the paper's 0.1): its unit is that of D's maps, which are small here,
+  and at 0.1 the term's slope is nothing beside the attribute's.
+- *For a global task BOOK's D sees all faces through noise* (Sonderby et al. 2017), and lambda is
+  100. A D that sees every pixel is pleased by patterns that nobody sees, and T paints them; in
+  noise they drown.
 - *The data are the book's own*: AnnyFaces and the faces of `ganfaces`, with exact labels, in place
   of CelebA, which comes through the same interface (`data.by_attribute`).
 """

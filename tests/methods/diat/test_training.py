@@ -490,6 +490,13 @@ def test_a_preset_builds_its_networks(name):
     assert (task.task.attribute, task.task.to) == ("Male", False)
 
 
+def test_the_book_has_settings_of_its_own_for_global_tasks():
+    own = {task: Game.for_task("book", task).config for task in ("mouth_open", "male_to_female")}
+    assert own["mouth_open"] == training.BOOK
+    assert own["male_to_female"] == dataclasses.replace(training.BOOK_GLOBAL, task="male_to_female")
+    assert (own["mouth_open"].noise, own["male_to_female"].noise) == (0.0, 0.2)
+
+
 def test_the_slope_is_taken_without_a_mark_on_the_batch(game, guided):
     batch = guided().batch(range(4))
     terms = game(r1=2.0).slope_terms(batch, step())
