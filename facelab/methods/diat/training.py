@@ -144,7 +144,7 @@ BOOK = Config(
     halve_at=(2500, 3000),
     ema_decay=0.995,
 )
-# What a global attribute changes is everywhere, and so are patterns that please a D which sees every
+# What a global attribute changes is everywhere; so are patterns that please a D which sees every
 # pixel. Through this much noise the D of a local one may see nothing, and answer 1/2 for ever.
 BOOK_GLOBAL = dataclasses.replace(
     BOOK,
