@@ -83,6 +83,24 @@ figures.show(
 )
 
 # %% [markdown]
+# The faces are small. The same, only as far as the attribute's mask of any of them reaches:
+
+# %%
+edges = (slice(None), slice(None))
+if job.local:
+    reach = masks.face_masks(batch.images, job.mask).amax(0)[0]
+    edges = tuple(
+        slice(int(there.min()), int(there.max()) + 1)
+        for there in torch.nonzero(reach).T
+    )
+close = torch.cat([batch.images, made])[:, :, *edges]
+figures.show(
+    figures.face_sheet(close, columns=faces),
+    alt="Above, the part of each face that may change; below, the same after the transfer.",
+    photograph=True,
+)
+
+# %% [markdown]
 # **Predict before you run on.** No picture of any of these people with the other mouth was ever shown to the network. What could it have learnt
 # from, then? And if you had to write a loss that says "still the same person", which layers of which network would you compare?
 #
@@ -564,14 +582,14 @@ report = session.run(order)
 print(told["judge"], f"{told['judge_before']:.2f} -> {told['judge_after']:.2f}")
 print(f"identity distance {told['identity_distance']:.2f}, {told['embedder']}")
 left, top, right, bottom = (round(edge) for edge in told["box"])
-edges = (
+around = (
     slice(max(0, top - 60), bottom + 60),
     slice(max(0, left - 60), right + 60),
 )
 files = (assets.path("astronaut"), told["file"])
 figures.show(
     figures.image_row(
-        [load_image(file)[:, :, *edges] for file in files],
+        [load_image(file)[:, :, *around] for file in files],
         ["photograph", find_task(closing).title],
     ),
     alt="A photograph of a woman in a space suit, and the same with the attribute changed.",
