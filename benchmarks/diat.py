@@ -132,7 +132,8 @@ class Strangers:
         counts = size, options.people, options.views
         path = options.test or drawn(*counts, TEST_SEED, "test")
         self.test = Packed(path, masks=(task.mask,) if task.local else ())
-        self.inputs = evaluation.choose_inputs(self.test, task, options.faces)
+        lacking = len(ByAttribute(self.test, task.attribute, task.to).rows)
+        self.inputs = evaluation.choose_inputs(self.test, task, min(lacking, options.faces))
         away = dataclasses.replace(task, to=not task.to)
         able = len(ByAttribute(self.test, task.attribute, task.to).guided_rows)
         guided = evaluation.choose_inputs(self.test, away, min(able, 2 * options.guided))
@@ -647,7 +648,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--validation-faces", type=int, default=200, help="of each point")
     parser.add_argument("--embedder", default="faceres", help="that says who it is")
     parser.add_argument("--extractor", default="faceres", help="of the kernel distance")
-    parser.add_argument("--faces", type=int, default=500, help="that are measured on")
+    parser.add_argument("--faces", type=int, default=500, help="measured on, at most")
     parser.add_argument("--guided", type=int, default=500, help="faces to compare with, at most")
     parser.add_argument("--people", type=int, default=300, help="that these faces are chosen from")
     parser.add_argument("--views", type=int, default=8)
