@@ -550,7 +550,7 @@ for name in shipped:
     print(f"{name}: input, T(x), enhanced")
     figures.show(
         figures.face_sheet(sheet, columns=8, width_in=5.2),
-        alt=f"Rows: inputs, transformed and enhanced faces of the task {name}.",
+        alt="Rows: inputs, transformed and enhanced faces of one task.",
         photograph=True,
     )
 
@@ -581,6 +581,8 @@ report = session.run(order)
 (told,) = report.rows
 print(told["judge"], f"{told['judge_before']:.2f} -> {told['judge_after']:.2f}")
 print(f"identity distance {told['identity_distance']:.2f}, {told['embedder']}")
+
+# %%
 left, top, right, bottom = (round(edge) for edge in told["box"])
 around = (
     slice(max(0, top - 60), bottom + 60),
@@ -597,6 +599,9 @@ figures.show(
 )
 
 # %% [markdown]
+# The judge's number is above 0 where it finds the attribute, here *not* an open mouth. The lips creep over the teeth, and far less than on faces like those of
+# the training set: renders and their photo-like cousins are what $T$ knows.
+#
 # ## Mend what should not have changed
 #
 # For a local task one knows where nothing should change: outside a mask $m$, the widened hull of the landmarks. A second network $E$ sees input and result, and
@@ -727,6 +732,8 @@ figures.show(
 )
 
 # %% [markdown]
+# Without an identity loss the curve takes off late in the game, when there is little left to gain but patterns that please $D$; with one it stays low.
+#
 # ### The same share of open mouths
 #
 # A variant that changes nothing keeps everybody, so the two columns that matter pull against each other. Compare two variants where their curves first
