@@ -1,9 +1,9 @@
 """The claims of Li et al. against the long runs: each verdict is computed from the records.
 
 Records are those of `benchmarks/diat.py` and `diat_speed.py`. Of two variants their differences
-count, seed by seed: a claim holds wholly when every seed says so. Shipped transfers are judged on
-faces of people that no training has, by intervals over people. What a record lacks was never
-reached: its figure is None, and nothing holds by it.
+count, seed by seed: a claim holds wholly when every seed says so, and two at the least. Shipped
+transfers are judged on faces of people that no training has, by intervals over people. What a
+record lacks was never reached: its figure is None, and nothing holds by it.
 """
 
 import math
@@ -25,6 +25,7 @@ REALISM, STEPS = "kernel distance", "steps to the same share"
 SAME_SHARE = "identity at the same share"
 ENHANCED = (OUTSIDE, "PSNR outside", "SSIM outside", ACCEPTED, REALISM)
 
+AGREE = 2  # seeds, before a claim about variants holds wholly
 FAR = 0.5  # of a stranger's distance: below it somebody counts as kept
 SEEN = 0.2  # of the faces accepted: from here on a comparison is one of transfers
 LOST = 0.02  # of the faces may lose the attribute to the enhancement
@@ -122,7 +123,7 @@ def of_identity_loss(variants: Rows, same: Record | None) -> Verdict:
         runs = list((_at(same, f"{keeper} less diat-1") or {}).values())
         less = [_at(run, "less") for run in runs if (_at(run, ACCEPTED) or 0.0) >= SEEN]
         whole = bool(less) and len(less) == len(runs) and None not in less
-        always.append(whole and max(less) < 0)
+        always.append(whole and max(less) < 0 and len(less) >= AGREE)
         sometimes.append(whole and statistics.fmean(less) < 0)
         closer[f"{IDENTITY} at the same share, {keeper} less diat-1"] = (
             statistics.fmean(less) if whole else None
@@ -144,8 +145,9 @@ def of_smoothness(variants: Rows) -> Verdict:
     ]
     always = [min(less, default=0) > 0 for less in found]
     mean = [bool(less) and statistics.fmean(less) > 0 for less in found]
+    wholly = all(always) and min(map(len, found)) >= AGREE
     figures = _means(variants, ("diat-2", "diat-3"), (ARTEFACTS, REALISM))
-    return Verdict("diat.smoothness", figures, said(all(always), any(always) or all(mean)))
+    return Verdict("diat.smoothness", figures, said(wholly, any(always) or all(mean)))
 
 
 def of_adaptive(variants: Rows, steps: Record | None) -> Verdict:
@@ -161,7 +163,8 @@ def of_adaptive(variants: Rows, steps: Record | None) -> Verdict:
     most = math.inf if None in found else max(found, default=math.inf)
     figures = _means(variants, ("diat-3", "diat-a0", "diat", "diat-a"), (COLOUR,))
     figures["steps of diat-a0 / of diat-3"] = None if None in found else _mean(found)
-    return Verdict("diat.adaptive", figures, said(nearer and most <= SOONER, nearer or most < 1))
+    wholly = nearer and most <= SOONER and len(found) >= AGREE
+    return Verdict("diat.adaptive", figures, said(wholly, nearer or most < 1))
 
 
 def of_enhancement(variants: Rows) -> Verdict:
@@ -177,7 +180,12 @@ def of_enhancement(variants: Rows) -> Verdict:
     if not (calmer and kept):
         return Verdict("diat.enhancement", figures, said(False))
     least = -LOST - ROUNDING
-    always = min(calmer) > 0 and min(kept) >= least and min(nearer, default=-1) >= 0
+    always = (
+        len(calmer) >= AGREE
+        and min(calmer) > 0
+        and min(kept) >= least
+        and min(nearer, default=-1) >= 0
+    )
     mean = statistics.fmean(calmer) > 0 and statistics.fmean(kept) >= least
     return Verdict("diat.enhancement", figures, said(always, mean))
 
