@@ -138,7 +138,7 @@ figures.show(
 #
 # $T$ has three convolutions, five residual blocks and three deconvolutions. Table 1 of the paper, from the running code:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-check-output"]
 paper_t = networks.TransformNetwork(training.PAPER.transform)
 sizes = readings.activations(paper_t, 128)
 Markdown(
@@ -815,7 +815,7 @@ Markdown(overview.table(head, rows))
 # %%
 source(claims.verdicts)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-check-output"]
 Markdown(overview.verdict_table(claims.verdicts(kept, speed)))
 
 # %% [markdown]
