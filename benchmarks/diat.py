@@ -132,11 +132,12 @@ class Strangers:
         counts = size, options.people, options.views
         path = options.test or drawn(*counts, TEST_SEED, "test")
         self.test = Packed(path, masks=(task.mask,) if task.local else ())
-        lacking = len(ByAttribute(self.test, task.attribute, task.to).rows)
-        self.inputs = evaluation.choose_inputs(self.test, task, min(lacking, options.faces))
+        piles = ByAttribute(self.test, task.attribute, task.to)
+        count = min(len(piles.rows), options.faces)
+        self.inputs = evaluation.choose_inputs(self.test, task, count)
         away = dataclasses.replace(task, to=not task.to)
-        able = len(ByAttribute(self.test, task.attribute, task.to).guided_rows)
-        guided = evaluation.choose_inputs(self.test, away, min(able, 2 * options.guided))
+        count = min(len(piles.guided_rows), 2 * options.guided)
+        guided = evaluation.choose_inputs(self.test, away, count)
         guided = guided[torch.randperm(len(guided), generator=torch.Generator().manual_seed(0))]
         self.guided, self.stand_ins = guided.tensor_split(2)
         self.words = (task.name, self.test.config_hash, self.inputs.tolist(), len(guided),
@@ -209,11 +210,10 @@ def references(judges: Strangers) -> dict:
 
 def base_config(options: argparse.Namespace, data: FaceDataset) -> training.Config:
     """The preset at the data's size, with what the options change."""
-    config = training.PRESETS[options.preset]
+    config = training.Game.for_task(options.preset, options.task).config
     width = options.width or config.transform.width
     return dataclasses.replace(
         config,
-        task=options.task,
         size=data.size,
         transform=dataclasses.replace(config.transform, width=width),
         discriminator_width=options.width or config.discriminator_width,

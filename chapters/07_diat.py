@@ -421,8 +421,7 @@ few = AnnyFaces(64, people, 6, seed=seed, split="train")
 stored = packed.pack(few, Path(folder.name) / "few.facepack")
 pairs = by_attribute.ByAttribute(stored, job.attribute, job.to)
 small = dataclasses.replace(
-    training.BOOK,
-    task=job.name,
+    training.Game.for_task("book", job.name).config,
     transform=networks.Shape(width=8, blocks=2, skip=True),
     discriminator_width=16,
     pretrain_steps=steps // 2,

@@ -2,8 +2,8 @@
 
     python chapters/images/diat_ablation.py FILE... --faces TEST.facepack
 
-The files are those that `benchmarks/diat.py` leaves in runs/bench/diat/files; rows come in the
-order of the arguments, the inputs first. Faces are people of AnnyFaces' test split, chosen by
+The files are what `export_weights` writes of the runs that `benchmarks/diat.py` keeps in
+runs/bench/diat/runs, T, or T and E; rows come in the order of the arguments, the inputs first. Faces are people of AnnyFaces' test split, chosen by
 `evaluation.choose_inputs` as in the record.
 """
 
