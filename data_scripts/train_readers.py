@@ -25,7 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data_scripts.reader_parts import pictures
-from data_scripts.reader_parts.tasks import GENERATED, TASKS
+from data_scripts.reader_parts.tasks import TASKS
 from facelab.assets import cache
 from facelab.errors import UserError
 
@@ -114,7 +114,6 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
     """Measure the network on people that it never saw and return everything about the run."""
     people, tests = pictures.dataset("train", chosen.people_seed), pictures.dataset("test")
     held_out = pictures.load(tests)
-    weak = f"{GENERATED[0]} faces of gan-face-generate, seed {GENERATED[1]}, MTCNN's five points"
     return {
         "kind": f"training of the reader of {chosen.what}",
         "date": datetime.now(UTC).date().isoformat(),
@@ -125,7 +124,7 @@ def record(chosen: argparse.Namespace, run: Run, training: pictures.Pictures) ->
         "batch": BATCH,
         "trained_on": f"AnnyFaces train {people.config_hash}",
         "faces": len(training),
-        "weak_labels": weak if chosen.what == "landmarks" else None,
+        "weak_labels": run.task.weak_labels,
         "measured_on": f"AnnyFaces test {tests.config_hash}",
         "measured_faces": len(held_out),
         "metrics": run.task.measure(held_out),

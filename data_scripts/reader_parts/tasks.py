@@ -1,5 +1,7 @@
 """What each reader learns and how it is measured: one class a reader, under one signature."""
 
+import functools
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,7 +17,8 @@ from facelab.recognition import face_points, face_readers
 from facelab.recognition.augmentation import Labelled, augment, disturb, move, random_transforms
 from facelab.types import Image
 
-GENERATED, HELD_OUT = (1500, 1), (200, 2)  # generated faces: how many, and their seed
+# Generated faces, how many and their seed: to learn from, to measure with, for the judge to learn.
+GENERATED, HELD_OUT, JUDGES = (1500, 1), (200, 2), (1500, 3)
 WEAK = 0.3  # weight of a generated face's five points beside a render's 68
 
 
@@ -38,14 +41,26 @@ def augmented(faces: Pictures, rows: Tensor, random: torch.Generator) -> Labelle
 
 
 class Landmarks68:
-    """Wing loss on 68 landmarks of renders and, with less weight, on five of generated faces."""
+    """Wing loss on 68 landmarks of renders and, with less weight, on five of generated faces.
 
-    module = face_points
+    `build` is the network's class, `module` where its presets and `save` are.
+    """
 
-    def __init__(self, preset: str, training: Pictures):
-        self.network = face_points.LandmarkRegressor(getattr(face_points, preset))
+    def __init__(
+        self,
+        preset: str,
+        training: Pictures,
+        *,
+        module: ModuleType = face_points,
+        build: type[nn.Module] = face_points.LandmarkRegressor,
+        generated: tuple[int, int] = GENERATED,
+    ):
+        self.module, self.network = module, build(getattr(module, preset))
         self.network.mean_xy.copy_(training.landmarks.mean(0) - face_points.CENTRE_PX)
-        self.levels, self.points = pictures.generated(*GENERATED)
+        self.levels, self.points = pictures.generated(*generated)
+        self.weak_labels = (
+            f"{generated[0]} faces of gan-face-generate, seed {generated[1]}, MTCNN's five points"
+        )
 
     def loss(self, faces: Pictures, rows: Tensor, random: torch.Generator) -> Tensor:
         """Return the mean loss of a batch: two thirds renders, one third generated faces."""
@@ -85,7 +100,7 @@ class Landmarks68:
 class Pose:
     """Smooth L1 loss on yaw, pitch and roll."""
 
-    module = face_readers
+    module, weak_labels = face_readers, None
 
     def __init__(self, preset: str, training: Pictures):
         self.network = face_readers.PoseRegressor(getattr(face_readers, preset))
@@ -107,7 +122,7 @@ class Pose:
 class Attributes:
     """Cross entropy on every attribute, in which both answers count the same."""
 
-    module = face_readers
+    module, weak_labels = face_readers, None
 
     def __init__(self, preset: str, training: Pictures):
         self.network = face_readers.AttributeClassifier(
@@ -138,4 +153,12 @@ class Attributes:
         }
 
 
-TASKS = {"landmarks": Landmarks68, "pose": Pose, "attributes": Attributes}
+# Neither network of landmarks has seen the faces that the other learnt from, nor those of HELD_OUT.
+TASKS = {
+    "landmarks": Landmarks68,
+    "landmarks_judge": functools.partial(
+        Landmarks68, module=face_readers, build=face_readers.LandmarkJudge, generated=JUDGES
+    ),
+    "pose": Pose,
+    "attributes": Attributes,
+}

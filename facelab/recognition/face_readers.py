@@ -1,13 +1,14 @@
-"""What a face shows: how the head is turned, and which attributes it has. For evaluation only.
+"""What a face shows: pose of the head, attributes and 68 landmarks. For evaluation only.
 
 **Never build a loss on these networks, nor on anything that was trained with them.** A generator
 that is trained against a reader learns to please it, and what the reader then says about its faces
-is worth nothing. So nothing that a training loss uses may be scored with itself, and these two are
+is worth nothing. So nothing that a training loss uses may be scored with itself, and these are
 kept for scoring: other networks (separable convolutions, Howard et al. 2017, MobileNets) from other
 seeds than `face_points`, and in evaluation mode no gradient comes out of them.
 
-They are trained by `data_scripts/train_readers.py` on AnnyFaces, where pose and attributes are
-known exactly. On pictures of another kind they are estimates with an error that nobody measured.
+They are trained by `data_scripts/train_readers.py` on AnnyFaces, where all of it is known exactly.
+On pictures of another kind they are estimates with an error that nobody measured, save that the
+landmarks also learnt from generated faces, where MTCNN's five points say how far off they are.
 """
 
 import functools
@@ -22,10 +23,10 @@ from torch import Tensor, nn
 
 from facelab.assets import networks
 from facelab.errors import AssetError, ParameterError
-from facelab.recognition.face_points import MODELS, require_size
-from facelab.types import Image
+from facelab.recognition.face_points import CENTRE_PX, MODELS, POINTS, UNIT_PX, require_size
+from facelab.types import Image, Landmarks
 
-POSE, ATTRIBUTES = "pose_regressor", "attribute_classifier"
+POSE, ATTRIBUTES, LANDMARKS = "pose_regressor", "attribute_classifier", "landmark_judge"
 WRITER = "facelab.recognition.face_readers.save"
 
 Angles = Float[Tensor, "batch 3"]
@@ -132,6 +133,29 @@ class AttributeClassifier(Reader):
         return self(images) > 0
 
 
+class LandmarkJudge(Reader):
+    """Faces to 68 landmarks (batch, 68, 2) in pixels (x, y), in the order of 300-W.
+
+    It judges what a loss on `face_points.landmark_regressor` has moved: another network, of another
+    seed and of other faces. `mean_xy` are the mean landmarks, measured from the picture's centre; a
+    new network says these for any picture.
+    """
+
+    method = LANDMARKS
+    mean_xy: Float[Tensor, "68 2"]
+
+    def __init__(self, config: Config = BOOK):
+        super().__init__(2 * POINTS, config)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("mean_xy", torch.zeros(POINTS, 2))
+
+    def forward(self, images: Image) -> Landmarks:
+        """Return the landmarks, float32. Raises `ImageError` when the faces have another size."""
+        offsets = super().forward(images).unflatten(1, (POINTS, 2))
+        return CENTRE_PX + self.mean_xy + UNIT_PX * offsets
+
+
 def balanced_accuracy(
     decided: Bool[Tensor, "batch attributes"], truth: Bool[Tensor, "batch attributes"]
 ) -> Float[Tensor, " attributes"]:
@@ -146,7 +170,9 @@ def balanced_accuracy(
 
 
 def save(
-    path: str | os.PathLike, network: PoseRegressor | AttributeClassifier, **facts: Any
+    path: str | os.PathLike,
+    network: PoseRegressor | AttributeClassifier | LandmarkJudge,
+    **facts: Any,
 ) -> str:
     """Write a reader as safetensors in float16, beside and renamed; return the file's SHA-256.
 
@@ -185,6 +211,17 @@ def load_attributes(path: str | os.PathLike, device: str = "cpu") -> AttributeCl
     return network.to(device, memory_format=torch.channels_last)
 
 
+def load_landmarks(path: str | os.PathLike, device: str = "cpu") -> LandmarkJudge:
+    """Return a `LandmarkJudge` that `save` wrote, frozen, in evaluation mode, on `device`.
+
+    Raises `CheckpointError` when the file is missing, damaged or of another method.
+    """
+    network, _ = networks.load(
+        path, LANDMARKS, lambda header: LandmarkJudge(_config(header)), WRITER
+    )
+    return network.to(device, memory_format=torch.channels_last)
+
+
 @functools.cache
 def pose_regressor(device: str = "cpu") -> PoseRegressor:
     """Return the pose reader that comes with facelab. Raises `CheckpointError` if it is damaged."""
@@ -212,3 +249,19 @@ def attribute_judge(device: str = "cpu") -> AttributeClassifier:
             f"{path}`"
         )
     return load_attributes(path, device)
+
+
+@functools.cache
+def landmark_judge(device: str = "cpu") -> LandmarkJudge:
+    """Return the second reader of 68 landmarks, which no loss looks through.
+
+    Raises `AssetError` while none is shipped and `CheckpointError` if it is damaged.
+    """
+    path = MODELS / "landmarks_judge.safetensors"
+    if not path.exists():
+        raise AssetError(
+            "no second reader of landmarks is shipped yet; train one with `python "
+            "data_scripts/train_readers.py --what landmarks_judge --seed 41 --people-seed 1 "
+            f"--steps 9000 -o {path}`"
+        )
+    return load_landmarks(path, device)

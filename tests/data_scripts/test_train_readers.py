@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from data_scripts import train_readers
-from data_scripts.reader_parts import pictures
-from facelab.recognition import face_readers
+from data_scripts.reader_parts import pictures, tasks
+from facelab.recognition import face_points, face_readers
 
 FEW = {"train": (32, 2), "test": (4, 2)}
 OPTIONS = ("--what", "pose", "--preset", "TINY", "--steps", "6", "--faces", "64", "--threads", "1")
@@ -74,3 +75,39 @@ def test_options_that_make_no_training(capsys):
     with pytest.raises(SystemExit):
         train_readers.main(["--what", "pose", "--steps", "0", "-o", "x"])
     assert "at least 1 step, 64 faces and 1 thread" in capsys.readouterr().err
+
+
+LEARNERS = {"landmarks": face_points.load, "landmarks_judge": face_readers.load_landmarks}
+
+
+def test_landmarks_and_their_judge_learn_from_other_faces(tmp_path, monkeypatch, capsys):
+    """Neither sees the generated faces of the other, nor those that both are measured with."""
+    monkeypatch.setattr(pictures, "PARTS", FEW)
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def generated(count, seed):
+        asked.append((count, seed))
+        drawn = torch.Generator().manual_seed(seed)
+        points = torch.rand(8, 5, 2, generator=drawn) * 64
+        return torch.randint(256, (8, 64, 64, 3), generator=drawn, dtype=torch.uint8), points
+
+    monkeypatch.setattr(pictures, "generated", generated)
+    sizes, said = {}, {}
+    for what, load in LEARNERS.items():
+        path = tmp_path / f"{what}.safetensors"
+        options = ("--what", what, "--steps", "2", "-o", str(path))
+        assert train_readers.main([*OPTIONS, *options]) == 0
+        printed = capsys.readouterr().out
+        said[what] = json.loads(printed[printed.index("{") :])
+        sizes[what] = type(load(path))
+    assert sizes == {
+        "landmarks": face_points.LandmarkRegressor,
+        "landmarks_judge": face_readers.LandmarkJudge,
+    }
+    learnt, judged = asked[0], asked[2]
+    assert asked == [tasks.GENERATED, tasks.HELD_OUT, tasks.JUDGES, tasks.HELD_OUT]
+    assert len({learnt[1], judged[1], tasks.HELD_OUT[1]}) == 3
+    for record, (count, seed) in zip(said.values(), (learnt, judged), strict=True):
+        assert record["weak_labels"].startswith(f"{count} faces of gan-face-generate, seed {seed},")
+    assert said["landmarks"]["measured_on"] == said["landmarks_judge"]["measured_on"]

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from facelab.data.anny_faces import AnnyFaces
-from facelab.errors import CheckpointError, ImageError, ParameterError
-from facelab.recognition import face_readers
+from facelab.errors import AssetError, CheckpointError, ImageError, ParameterError
+from facelab.recognition import face_points, face_readers
 from facelab.recognition.face_readers import (
     TINY,
     AttributeClassifier,
     Config,
+    LandmarkJudge,
     PoseRegressor,
     balanced_accuracy,
 )
@@ -19,6 +20,9 @@ from facelab.recognition.face_readers import (
 # A little below what records/reader_pose.json and reader_attributes.json have on 600 strangers.
 POSE_BOUND_DEG = 3.0
 ATTRIBUTE_BOUNDS = {"Male": 0.8, "Eyeglasses": 0.82, "Mouth_Slightly_Open": 0.78, "Bangs": 0.9}
+
+
+LANDMARK_BOUND = 0.06  # of the inter-ocular distance, over those of reader_landmarks_judge.json
 
 
 def needs(name: str):
@@ -53,6 +57,62 @@ def test_answers_have_a_column_each(images, classifier):
     assert classifier(images).shape == (3, 4)
     assert torch.equal(classifier.decide(images), classifier(images) > 0)
     assert PoseRegressor(TINY).eval()(images).shape == (3, 3)
+
+
+@pytest.fixture
+def judge(random) -> LandmarkJudge:
+    """A judge of landmarks whose answers depend on the picture."""
+    torch.manual_seed(0)
+    judge = LandmarkJudge(TINY)
+    with torch.no_grad():
+        judge.head.weight.copy_(torch.randn(judge.head.weight.shape, generator=random))
+        judge.mean_xy.copy_(10 * torch.randn(68, 2, generator=random))
+    return judge.eval()
+
+
+def test_a_new_judge_says_the_mean_landmarks(images):
+    judge = LandmarkJudge(TINY).eval()
+    judge.mean_xy.fill_(4.0)
+    assert torch.equal(judge(images), torch.full((3, 68, 2), 31.5 + 4.0))
+
+
+def test_landmarks_are_eight_pixels_a_number_and_point_by_point(judge, images):
+    """x and y of a point stand beside each other in the head's outputs."""
+    before = judge(images)
+    with torch.no_grad():
+        judge.head.bias[2 * 30 + 1] += 1  # y of the tip of the nose
+    moved = judge(images) - before
+    assert moved[:, 30, 1].tolist() == pytest.approx([8.0] * 3, abs=1e-4)
+    moved[:, 30, 1] = 0
+    assert moved.abs().amax() < 1e-4
+    assert (before[0] - before[1]).abs().amax() > 0.01
+
+
+def test_no_loss_can_be_built_on_the_judge_of_landmarks(judge, images):
+    images.requires_grad_()
+    assert not judge(images).requires_grad
+    judge.train()(images).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in judge.parameters())
+
+
+def test_a_saved_judge_of_landmarks_comes_back(judge, images, tmp_path):
+    path, other = tmp_path / "landmarks.safetensors", tmp_path / "pose.safetensors"
+    face_readers.save(path, judge)
+    face_readers.save(other, PoseRegressor(TINY))
+    loaded = face_readers.load_landmarks(path)
+    assert not loaded.training
+    torch.testing.assert_close(loaded(images), judge(images), rtol=0, atol=0.1)  # float16, pixels
+    with pytest.raises(CheckpointError, match="pose_regressor, landmark_judge expected"):
+        face_readers.load_landmarks(other)
+    with pytest.raises(CheckpointError, match="is of landmark_judge, landmark_regressor expected"):
+        face_points.load(path)
+
+
+def test_without_a_second_reader_of_landmarks_the_command_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(face_readers, "MODELS", tmp_path)
+    face_readers.landmark_judge.cache_clear()
+    with pytest.raises(AssetError, match="--what landmarks_judge --seed 41 --people-seed 1"):
+        face_readers.landmark_judge()
 
 
 def test_balanced_accuracy_by_hand():
@@ -107,3 +167,13 @@ def test_the_shipped_attribute_reader(strangers):
     named = dict(zip(reader.names, found.tolist(), strict=True))
     for name, bound in ATTRIBUTE_BOUNDS.items():
         assert named[name] > bound, name
+
+
+@needs("landmarks_judge")
+def test_the_shipped_judge_of_landmarks(strangers):
+    judge = face_readers.landmark_judge()
+    error = face_points.normalised_error(judge(strangers.images), strangers.landmarks)
+    mean = (face_points.CENTRE_PX + judge.mean_xy).expand_as(strangers.landmarks)
+    assert (face_readers.MODELS / "landmarks_judge.safetensors").stat().st_size < 700_000
+    assert error.mean() < LANDMARK_BOUND
+    assert face_points.normalised_error(mean, strangers.landmarks).mean() > 2 * error.mean()
