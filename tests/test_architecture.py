@@ -13,7 +13,7 @@ PACKAGE = ROOT / "facelab"
 # From the ground up: a module may import from its own layer and from those before it.
 LAYERS = (
     {"errors", "phases", "types", "verdicts"},
-    {"assets", "devices", "images", "layers", "losses", "progress"},
+    {"assets", "devices", "images", "layers", "losses", "progress", "structural_similarity"},
     {"data", "generators", "geometry", "recognition"},
     {"methods"},
     {"engine", "figures", "metrics", "widgets"},

@@ -3,30 +3,20 @@
 Every measure takes `data_range`, the smallest and the largest value that a pixel can have: (-1, 1)
 inside facelab, (0, 255) for levels. It has no default, and values outside are refused: a wrong
 range gives wrong numbers that look right. SSIM also needs to know where black is, which a width
-alone does not say: it is defined for values from 0 up, so black is moved there first.
-
-| here | source |
-|---|---|
-| `ssim` | Wang, Bovik, Sheikh & Simoncelli, "Image Quality Assessment: From Error Visibility to |
-| | Structural Similarity", IEEE TIP 2004, equation 13; Gaussian window of section III-C |
-| `ms_ssim` | Wang, Simoncelli & Bovik, "Multiscale Structural Similarity for Image Quality |
-| | Assessment", Asilomar 2003, equation 7 and the weights of section 3.2 |
+alone does not say: it is defined for values from 0 up, so black is moved there first. What computes
+it, and where it is from, is `facelab.structural_similarity`; here it is done in float64.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import ParameterError
+from facelab.structural_similarity import WINDOW, ms_ssim_of, scales_for, ssim_of
 
-WINDOW = 11
-SIGMA = 1.5
-K1, K2 = 0.01, 0.03
-# From the finest to the coarsest scale, as found with human observers.
-SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+__all__ = ["ms_ssim", "psnr", "rmse", "scales_for", "ssim"]
 
 Pixels = Float[Tensor, "_ _ _ _"]  # sizes are checked here, with a message of our own
 PerPicture = Float[Tensor, " batch"]
@@ -62,22 +52,7 @@ def ssim(images: Pixels, targets: Pixels, *, data_range: Range) -> PerPicture:
     Source: Wang et al. 2004, equation 13.
     """
     x, y, width = _prepare(images, targets, data_range, least=WINDOW)
-    luminance, contrast = _similarities(x, y, width)
-    return (luminance * contrast).mean(dim=(1, 2, 3))
-
-
-def scales_for(height: int, width: int) -> int:
-    """Return how many scales, at most five, have room for a window: 3 at 64 pixels, 5 from 176.
-
-    A picture has half the side at the next scale. Raises `ParameterError` below 11 pixels.
-    """
-    side = min(height, width)
-    if side < WINDOW:
-        raise ParameterError(
-            f"a window of {WINDOW} x {WINDOW} pixels does not fit into {width} x {height}; give "
-            "larger pictures"
-        )
-    return min(len(SCALE_WEIGHTS), 1 + int(math.log2(side / WINDOW)))
+    return ssim_of(x, y, width=width)
 
 
 def ms_ssim(
@@ -97,23 +72,7 @@ def ms_ssim(
     Source: Wang et al. 2003, equation 7.
     """
     x, y, width = _prepare(images, targets, data_range, least=WINDOW)
-    room = scales_for(x.shape[2], x.shape[3])
-    scales = room if scales is None else scales
-    if not 1 <= scales <= room:
-        raise ParameterError(
-            f"{scales} scales don't fit {x.shape[3]} x {x.shape[2]} pixels, where a window of "
-            f"{WINDOW} has room at {room}; give 1 to {room}"
-        )
-    weights = torch.tensor(SCALE_WEIGHTS[:scales], dtype=torch.float64)
-    weights = (weights / weights.sum()).tolist()
-    result = x.new_ones(x.shape[:2])
-    for scale, weight in enumerate(weights):
-        luminance, contrast = _similarities(x, y, width)
-        last = scale == scales - 1
-        means = (luminance * contrast if last else contrast).mean(dim=(2, 3))
-        result = result * means.clamp(min=0) ** weight
-        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return result.mean(dim=1)
+    return ms_ssim_of(x, y, width=width, scales=scales, least=0.0)
 
 
 def _prepare(
@@ -144,28 +103,3 @@ def _prepare(
                 f"data_range {data_range}; clip them, or give the range that they have"
             )
     return images.double() - low, targets.double() - low, float(high - low)
-
-
-def _similarities(x: Pixels, y: Pixels, width: float) -> tuple[Pixels, Pixels]:
-    """Return luminance, and contrast times structure, of every window inside the pictures.
-
-    Wang et al. 2004, equations 6, 9 and 10 with C3 = C2 / 2, where the two last become one.
-    """
-    c1, c2 = (K1 * width) ** 2, (K2 * width) ** 2
-    mean_x, mean_y = _window(x), _window(y)
-    # Variances as means of squares less squared means: exact enough in float64 alone.
-    variance_x = _window(x.square()) - mean_x.square()
-    variance_y = _window(y.square()) - mean_y.square()
-    covariance = _window(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    return luminance, (2 * covariance + c2) / (variance_x + variance_y + c2)
-
-
-def _window(x: Pixels) -> Pixels:
-    """Return the Gaussian mean about each pixel whose window lies inside, column by row."""
-    steps = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
-    weights = torch.exp(-steps.square() / (2 * SIGMA**2))
-    weights = weights / weights.sum()
-    flat = x.flatten(0, 1)[:, None]
-    flat = F.conv2d(F.conv2d(flat, weights[None, None, :, None]), weights[None, None, None, :])
-    return flat.unflatten(0, x.shape[:2])[:, :, 0]
