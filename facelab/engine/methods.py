@@ -22,6 +22,9 @@ METHODS = {
     "ganfaces": "facelab.methods.ganfaces.training:Game",
     "diat": "facelab.methods.diat.training:Game",
     "diat-enhancement": "facelab.methods.diat.enhancement:Enhancement",
+    "idmap": "facelab.methods.idmap.training:Game",
+    "lord": "facelab.methods.idmap.lord:Latents",
+    "lord-encoders": "facelab.methods.idmap.lord:Encoders",
 }
 PRESETS = ("tiny", "book", "paper")
 

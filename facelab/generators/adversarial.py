@@ -85,14 +85,14 @@ def least_squares_generator(fake: Logits) -> PerSample:
 # --- regularisers --------------------------------------------------------------------------------
 
 
-def r1_penalty(logits: Logits, images: Image) -> PerSample:
-    """Return |dD(x)/dx|^2 at real images, which may be differentiated once more.
+def r1_penalty(logits: Logits, real: Float[Tensor, "batch *shape"]) -> PerSample:
+    """Return |dD(x)/dx|^2 at real images, or vectors, which may be differentiated once more.
 
-    `logits` must have been computed from `images`, and `images` must require a gradient. The loss
-    is gamma / 2 times the mean. Source: Mescheder et al., equation 9.
+    `logits` must have been computed from `real`, which must require a gradient. The loss is
+    gamma / 2 times the mean. Source: Mescheder et al., equation 9.
     """
-    (gradient,) = torch.autograd.grad(logits.float().sum(), images, create_graph=True)
-    return gradient.float().square().sum(dim=(1, 2, 3))
+    (gradient,) = torch.autograd.grad(logits.float().sum(), real, create_graph=True)
+    return gradient.float().square().flatten(1).sum(dim=1)
 
 
 def path_lengths(images: Image, w: Float[Tensor, "batch layers styles"], noise: Image) -> PerSample:

@@ -1,0 +1,116 @@
+"""The latent space that M maps into: its true vectors, and how near to them others are.
+
+A generator with a mapping network has W, what the network gives; one without has its prior. Means
+and covariances are measured on true vectors, and Mahalanobis distances say how far out a vector
+lies: for N(0, 1) in n dimensions their squares follow chi^2 with n degrees of freedom.
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from facelab.errors import CheckpointError, ParameterError
+from facelab.generators import catalogue
+from facelab.generators.generator import Generator, truncate
+from facelab.types import Latent
+
+AT_ONCE = 512
+MEASURED, SEED = 10_000, 0  # true vectors that a space is measured on, as in figure 9
+JITTER = 1e-6  # of the variance: two directions of a small space may be the same
+
+Distances = Float[Tensor, " batch"]
+
+
+@torch.no_grad()
+def true_vectors(
+    generator: Generator, count: int, random: torch.Generator, truncation: float = 1.0
+) -> Latent:
+    """Draw vectors of the generator's latent space, (count, w), on the CPU.
+
+    `truncation` below 1 brings them nearer to their mean (Karras et al. 2019, appendix B), which is
+    the generator's own where it has one and else that of the prior, 0.
+    """
+    where = next(generator.parameters()).device
+    parts = generator.sample_latent(count, random).split(AT_ONCE)
+    w = torch.cat([generator.mapping(part.to(where)).cpu() for part in parts])
+    if truncation == 1:
+        return w
+    mean = getattr(generator, "mean_w", torch.zeros(w.shape[1]))
+    return truncate(w, mean.cpu(), truncation)
+
+
+def length_of(generator: Generator) -> int:
+    """Return how long the vectors are that the generator's `synthesis` takes."""
+    return true_vectors(generator, 1, torch.Generator()).shape[1]
+
+
+def find_generator(name: str | os.PathLike, w: int, size: int, device: str = "cpu") -> Generator:
+    """Return a generator by name or file, once its latent vectors and pictures are as expected.
+
+    A file may be of the book's own generators or a published StyleGAN2. Raises `CheckpointError`
+    when its latent vectors have another length than `w`, or its pictures another side than `size`,
+    and what `catalogue.generator` raises.
+    """
+    found = read_generator(name, device)
+    length = length_of(found)
+    if (length, found.size) != (w, size):
+        raise CheckpointError(
+            f"the generator {os.fspath(name)} takes latent vectors of {length} numbers and draws "
+            f"{found.size} pixels, the map was made for {w} numbers and {size} pixels; give the "
+            "generator that it was trained with, or train a map for this one"
+        )
+    return found
+
+
+def read_generator(name: str | os.PathLike, device: str = "cpu") -> Generator:
+    """Return a generator of the book's by name or file, or else a published StyleGAN2's file."""
+    name = os.fspath(name)
+    if name in catalogue.GENERATORS or not os.path.isfile(name):
+        return catalogue.generator(name, device)
+    try:
+        return catalogue.generator(name, device)
+    except (CheckpointError, ParameterError) as first:
+        from facelab.generators.stylegan2.public import load_public
+
+        try:
+            return load_public(name, device=device)
+        except CheckpointError as second:
+            raise CheckpointError(f"{first}; nor is it a published StyleGAN2: {second}") from second
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Mean and covariance of true vectors, in float64."""
+
+    mean: Float[Tensor, " w"]
+    covariance: Float[Tensor, "w w"]
+
+    @classmethod
+    def of(cls, w: Latent) -> "LatentSpace":
+        """Measure a space on true vectors. Raises `ParameterError` with no more than w has."""
+        if len(w) <= w.shape[1]:
+            raise ParameterError(
+                f"{len(w)} vectors of {w.shape[1]} numbers don't say how they vary; give more than "
+                f"{w.shape[1]}"
+            )
+        return cls(w.double().mean(0), torch.cov(w.double().T))
+
+    def mahalanobis(self, w: Latent) -> Distances:
+        """Return how far vectors lie from the mean, in deviations along their direction.
+
+        For true vectors the mean square is their length, `w`.
+        """
+        eye = torch.eye(len(self.mean), dtype=torch.float64)
+        jitter = JITTER * self.covariance.diagonal().mean()
+        root = torch.linalg.cholesky(self.covariance + jitter * eye)
+        off = (w.double() - self.mean).T
+        return torch.linalg.solve_triangular(root, off, upper=False).norm(dim=0).float()
+
+    def principal(self, w: Latent, axes: int = 2) -> Float[Tensor, "batch axes"]:
+        """Return vectors along the space's first principal axes, in its units: figure 9."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        first = vectors[:, values.argsort(descending=True)[:axes]]
+        return ((w.double() - self.mean) @ first).float()
