@@ -4,12 +4,8 @@ Pictures stream: they are read and searched by threads, one after the other is t
 written, and no more than a few are in memory. One that can't be used is listed and left out.
 """
 
-import dataclasses
-import json
-import os
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +14,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.assets import cache
-from facelab.errors import ImageError, ParameterError
-from facelab.images import grid, load_image, save_image
+from facelab.errors import ParameterError
+from facelab.images import load_image
 from facelab.methods.diat import checkpoint
 from facelab.methods.diat.evaluation import EMBEDDER, Faces, embedders_of, read
 from facelab.methods.diat.masks import face_masks
 from facelab.methods.diat.tasks import find_task
 from facelab.methods.diat.transfer import Transfer
-from facelab.progress import progress_bar
-from facelab.recognition.align import BOOK, Aligned, Template, find_template, paste_back
+from facelab.recognition import pictures
+from facelab.recognition.align import BOOK, Aligned, Template, paste_back
 from facelab.recognition.embedder import Embedder
 from facelab.recognition.embedder import embedder as find_embedder
 from facelab.recognition.face_readers import AttributeClassifier, attribute_judge
-from facelab.recognition.gallery import Failure, faces_of_files, pictures_in
+from facelab.recognition.gallery import faces_of_files
 from facelab.recognition.judges import require_unseen
-from facelab.recognition.sampling import move_points, resize_transform
+from facelab.recognition.pictures import SHEET_SIDE_PX as SHEET_SIDE_PX
+from facelab.recognition.pictures import SHOWN, Folder, Report, Result
 from facelab.types import Picture
 
-SHEET, RECORD = "sheet.png", "transfer.json"
-SHOWN = 48  # rows of the sheet: the first faces
-SHEET_SIDE_PX = 192  # a face on the sheet is at least about as large
-POLICIES = ("error", "largest", "central")
+RECORD = "transfer.json"
 
 Stages = Float[Tensor, "stages 3 side side"]  # of one face: x, T(x), and what E makes of both
 
@@ -61,20 +55,8 @@ class Order:
     overwrite: bool = False
 
 
-@dataclass
-class Report:
-    """What became of the pictures: a row of facts for each that was written, and the failures."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the report as transfer.json has it."""
-        return {"pictures": self.rows, "skipped": [vars(failure) for failure in self.failures]}
-
-
 def run(order: Order) -> Report:
-    """Transfer the attribute in pictures and write NAME.png of each, `SHEET` and `RECORD`.
+    """Transfer the attribute in pictures and write NAME.png of each, sheet.png and `RECORD`.
 
     A picture that can't be read, without a face or, under the policy "error", with several is left
     out and listed; where all are, `RECORD` alone is written. Raises `ParameterError` for a task or
@@ -83,89 +65,17 @@ def run(order: Order) -> Report:
     result can't be written; `CheckpointError` when the checkpoint can't be used.
     """
     find_task(order.task)
-    if order.policy not in POLICIES:
-        raise ParameterError(
-            f"there is no policy {order.policy!r} here; choose one of: {', '.join(POLICIES)}"
-        )
-    pictures = _pictures(order.images)
-    targets = _targets(order, pictures)
+    pictures.require_policy(order.policy)
+    given = pictures.pictures_of(order.images)
+    folder = Folder(order.output, RECORD, "transferred", overwrite=order.overwrite)
+    targets = folder.targets(given)
     judged = Judged(load_model(order.task, order.checkpoint))
-    with cache.writing(order.output.name, order.output):
-        order.output.mkdir(parents=True, exist_ok=True)
-    report, shown = Report(), []
-    with progress_bar("faces", len(pictures), "picture") as bar:
-        outcomes = _outcomes(order, judged, pictures)
-        for target, (path, outcome) in zip(targets, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                report.failures.append(outcome)
-                bar.set_postfix(skipped=len(report.failures), refresh=False)
-            else:
-                save_image(outcome.picture, target)
-                report.rows.append({"source": path, "file": str(target), **outcome.facts})
-                shown += [outcome.stages] if len(shown) < SHOWN else []
-            bar.update(1)
-    _finish(order.output, report, shown)
+    template = judged.model.template
+    found = faces_of_files(given, template, order.policy, aligned=order.aligned)
+    change = partial(_change, judged, order.aligned)
+    report = folder.write(targets, pictures.outcomes(found, change), SHOWN)
+    folder.finish(report)
     return report
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-def _pictures(images: tuple[Path, ...]) -> list[Path]:
-    """Return all picture files, folders searched. Raises `UserError` for one without pictures."""
-    given = (path.expanduser() for path in images)
-    nested = (pictures_in(path) if path.is_dir() else [path] for path in given)
-    return [picture for found in nested for picture in found]
-
-
-def _targets(order: Order, pictures: list[Path]) -> list[Path]:
-    """Return where each result goes: NAME.png, and NAME-2.png where that is taken by another.
-
-    Raises `ParameterError` when one of them is a picture that was given, or is there already.
-    """
-    if order.output.exists() and not order.output.is_dir():
-        raise ParameterError(f"{order.output} is a file; give a folder for the results")
-    taken = {Path(SHEET).stem}  # a picture may have the sheet's name
-    given = {identity for path in pictures if (identity := _identity(path))}
-    targets = []
-    for picture in pictures:
-        stem, number = picture.stem, 1
-        while stem.casefold() in taken:  # some file systems don't tell upper from lower case
-            number += 1
-            stem = f"{picture.stem}-{number}"
-        taken.add(stem.casefold())
-        targets.append(order.output / f"{stem}.png")
-    for target in (*targets, order.output / SHEET, order.output / RECORD):
-        if _identity(target) in given:
-            raise ParameterError(
-                f"{target} is one of the pictures to be transferred; give another folder"
-            )
-        if os.path.lexists(target) and not order.overwrite:
-            raise ParameterError(
-                f"{target} exists; give another folder, or --overwrite to replace it"
-            )
-    return targets
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what a file is, whatever it is called; None where there is none."""
-    with suppress(OSError, ValueError):
-        found = path.stat()
-        return found.st_dev, found.st_ino
-    return None
-
-
-def _finish(output: Path, report: Report, shown: list[Stages]) -> None:
-    """Write the sheet, where there is a face, and the record."""
-    if shown:
-        faces = torch.cat(shown)
-        times = max(1, round(SHEET_SIDE_PX / faces.shape[-1]))
-        large = faces.repeat_interleave(times, 2).repeat_interleave(times, 3)
-        save_image(grid(large, len(shown[0]), gap=2 * times), output / SHEET)
-    record = output / RECORD
-    with cache.writing(record.name, record):
-        text = json.dumps(report.facts(), indent=1, allow_nan=False)
-        cache.write_beside(record, (text + "\n").encode())
 
 
 # --- the networks --------------------------------------------------------------------------------
@@ -183,12 +93,7 @@ class Model:
     @property
     def template(self) -> Template:
         """Where the points of a face lie in the pictures that the transfer takes."""
-        template, side = find_template(BOOK), self.transfer.size
-        if side == template.size:
-            return template
-        scale = resize_transform((template.size, template.size), (side, side))
-        points = move_points(template.points_xy[None], scale)[0].tolist()
-        return dataclasses.replace(template, size=side, points=tuple(map(tuple, points)))
+        return pictures.template_of_size(BOOK, self.transfer.size)
 
 
 def load_model(task: str, path: Path | None = None) -> Model:
@@ -255,31 +160,7 @@ class Judged:
 # --- one picture ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Changed:
-    """A finished picture, the stages of its face, and what is to be said of it."""
-
-    picture: Picture
-    stages: Stages
-    facts: dict[str, Any]
-
-
-def _outcomes(
-    order: Order, judged: Judged, pictures: list[Path]
-) -> Iterator[tuple[str, Changed | Failure]]:
-    """Yield each picture with what became of it, in order."""
-    template = judged.model.template
-    for path, found in faces_of_files(pictures, template, order.policy, aligned=order.aligned):
-        if isinstance(found, Failure):
-            yield path, found
-            continue
-        try:
-            yield path, _change(judged, path, found[0], order.aligned)
-        except ImageError as error:
-            yield path, Failure(path, type(error).__name__, str(error))
-
-
-def _change(judged: Judged, path: str, faces: Aligned, aligned: bool) -> Changed:
+def _change(judged: Judged, aligned: bool, path: str, faces: Aligned) -> Result:
     """Return a picture with its face changed; of an aligned one the face itself.
 
     What is put back into a photograph is the change: the face that was transferred is smaller than
@@ -290,4 +171,4 @@ def _change(judged: Judged, path: str, faces: Aligned, aligned: bool) -> Changed
     if not aligned:  # read again: pictures may be large, and several are being searched
         whole, change = load_image(path), stages[-1:] - stages[:1]
         picture = whole + paste_back(change, torch.zeros_like(whole), faces.transforms)
-    return Changed(picture, stages, {"box": faces.boxes[0].tolist(), **judged.facts(stages)})
+    return Result(picture, stages, {"box": faces.boxes[0].tolist(), **judged.facts(stages)})
