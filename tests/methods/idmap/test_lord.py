@@ -339,10 +339,15 @@ def test_the_second_stage_goes_on_from_the_firsts_file(runs):
     assert method.config.first == TINY
     assert method.config.trained["data"]["sha256"] == Numbered(Faces()).config_hash
     assert method.config.trained["images"] == 12
-    other = dataclasses.replace(TINY, people=7, pictures=9, code_rate=4.0)
-    with torch.device("meta"):
-        wanted = lord._first_stage({"config": values_of(other)})["codes"]
-    assert (len(wanted.people), len(wanted.pictures), wanted.rate) == (7, 9, 4.0)
+
+
+def test_sizes_are_those_of_the_firsts_file(tmp_path):
+    other = dataclasses.replace(TINY, people=7, pictures=9, code_rate=4.0, features="pixels")
+    stage, path = lord._first_stage({"config": values_of(other)}), tmp_path / "x.safetensors"
+    files.save(path, "lord", stage, config=values_of(other))
+    found = Encoders.after("tiny", path)
+    assert found.config == dataclasses.replace(lord.ENCODERS["tiny"], first=other)
+    assert (len(found.codes.people), len(found.codes.pictures), found.codes.rate) == (7, 9, 4.0)
 
 
 def test_a_loaded_lord_combines_as_it_was_trained(runs, tolerance, random):
@@ -424,12 +429,14 @@ def test_the_second_stage_refuses_other_faces(runs):
         method.terms(Numbered(Faces(seed=1)).batch([0, 1]), step())
 
 
-def test_faces_of_another_size_are_not_combined(random):
+def test_faces_of_another_size_are_not_combined():
     found = Lord(TINY.shape)
     right, wrong = torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 32, 32)
     with pytest.raises(ParameterError, match="faces of 32 x 32 pixels can't be used"):
         found.combine(wrong, wrong)
-    assert found.combine(right, right).shape == right.shape
+    made = found.combine(right, right)
+    assert made.shape == right.shape
+    assert not made.requires_grad
 
 
 def test_configs_survive_json():
