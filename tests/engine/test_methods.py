@@ -9,6 +9,8 @@ from facelab.assets.networks import save
 from facelab.data.base import FaceDataset
 from facelab.data.by_attribute import ByAttribute
 from facelab.data.domains import RENDER, Domains
+from facelab.data.mixture import Repeated
+from facelab.data.numbered import Numbered
 from facelab.engine import checkpoints, methods
 from facelab.engine.export import export_weights
 from facelab.engine.loop import train
@@ -54,8 +56,21 @@ class Labelled(Pairs):
         return dataclasses.replace(batch, attributes=(batch.identity % 2 == 1)[:, None])
 
 
+class Drawn(Pairs):
+    """Noise with latent vectors of the pre-trained generator beside it."""
+
+    def batch(self, indices):
+        batch = self.noise.batch(indices)
+        latents = batch.identity[:, None].float().expand(-1, 100) / len(self.noise)
+        return dataclasses.replace(batch, labels={"latent": latents.contiguous()})
+
+
 def data(toy, method):
     noise = toy.Noise(size=getattr(method.config, "size", 64))
+    if method.id.startswith("lord"):
+        return Numbered(Repeated(noise, 2))
+    if method.id == "idmap":
+        return Drawn(noise)
     if method.id == "ganfaces":
         return Domains(noise, noise, Pairs(noise))
     return ByAttribute(Labelled(noise), "Odd") if method.id == "diat" else noise
@@ -64,10 +79,15 @@ def data(toy, method):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """By name of a method: the file of the network that it goes on from, or None."""
-    path = tmp_path_factory.mktemp("start") / "transform.safetensors"
+    folder = tmp_path_factory.mktemp("start")
+    files = {name: folder / f"{name}.safetensors" for name in ("diat-enhancement", "lord-encoders")}
     game = methods.build("diat", "tiny", seed=5)
-    save(path, "diat", game.transform, config=values_of(game.config), step=7, seed=5)
-    return lambda name: path if name == "diat-enhancement" else None
+    config = values_of(game.config)
+    save(files["diat-enhancement"], "diat", game.transform, config=config, step=7, seed=5)
+    first = methods.build("lord", "tiny", seed=5)
+    both = torch.nn.ModuleDict(first.networks)
+    save(files["lord-encoders"], "lord", both, config=values_of(first.config))
+    return files.get
 
 
 def run(toy, name, after, folder, steps, seed=0, **changes):

@@ -70,7 +70,11 @@ def _require(factor: str, space: str, steps: int) -> None:
 
 
 @torch.no_grad()
-def drive(model: IdentityMap, identity: Image, frames: Iterable[Image]) -> Iterator[Image]:
+def drive(
+    model: IdentityMap,
+    identity: Float[Tensor, "pictures 3 height width"],
+    frames: Iterable[Tensor],
+) -> Iterator[Image]:
     """Yield the frames of a driver with the identity of another face, batch by batch.
 
     `identity` is one face, or several of one person: their mean code is taken. `frames` are batches
@@ -99,4 +103,3 @@ def new_identity(model: IdentityMap, seed: int, *, away_from: Image | None = Non
     theirs = model.identity_code(away_from.to(where)).mean(0, keepdim=True)
     likeness = torch.nn.functional.cosine_similarity(model.identity_code(faces), theirs)
     return faces[likeness.argmin()][None]
-

@@ -17,13 +17,16 @@ Encoder = Literal["small", "inception"]
 class Weights:
     """What balances the terms: section 3.3. A weight of 0 leaves a term out.
 
-    Without `adversarial` there is no D_W at all: the paper's ablation.
+    Without `adversarial` there is no D_W at all: the paper's ablation. `latent` is no term of the
+    paper: where a face is rebuilt, M's vector is compared with the one that the face was drawn
+    from, which a training set from the generator has anyway.
     """
 
     adversarial: float = 1.0
     identity: float = 1.0
     landmarks: float = 0.001
     reconstruction: float = 0.02
+    latent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class Config:
     the length of its code, `attribute_features` that of E_attr's. `mapping` are the widths between
     M's layers, `critic` those of D_W. `channels` are those of the small E_attr.
 
-    `cross` of every `period` steps combine two faces, the others rebuild one. `adversarial_every`
-    is how often M plays against D_W, and `adversarial_moves` whether E_attr moves with it.
+    For `pretrain_steps` E_attr and M only learn which vector a face was drawn from, which the paper
+    does not have; then `cross` of every `period` steps combine two faces, the others rebuild one.
+    `adversarial_every` is how often M plays against D_W, and `adversarial_moves` whether E_attr
+    moves with it.
     `landmarks` is the reading of equation 5 and `mask` that of equation 6. `truncation` is that of
     the vectors that D_W takes for real. Raises `ParameterError` on what can't be used.
     """
@@ -51,8 +56,8 @@ class Config:
     embedder: str = "dlib"
     identity_features: int = 128
     encoder: str = "small"
-    channels: tuple[int, ...] = (32, 48, 64, 96)
-    attribute_features: int = 256
+    channels: tuple[int, ...] = (48, 96, 192, 384)
+    attribute_features: int = 192
     mapping: tuple[int, ...] = (512, 512, 512)
     critic: tuple[int, ...] = (256, 128, 64)
     weights: Weights = field(default_factory=Weights)
@@ -62,6 +67,8 @@ class Config:
     period: int = 3
     landmarks: str = "mean-square"
     mask: str = "none"
+    pretrain_steps: int = 0
+    pretrain_rate: float = 3e-4
     adversarial_every: int = 1
     adversarial_moves: str = "mapping"
     learning_rate: float = 5e-5
@@ -79,10 +86,11 @@ class Config:
         presets.require_whole({name: getattr(self, name) for name in names})
         presets.require_whole({"period": self.period, "adversarial_every": self.adversarial_every})
         presets.require_whole({"cross": self.cross}, 0, self.period)
+        presets.require_whole({"pretrain_steps": self.pretrain_steps}, 0, 10_000_000)
         presets.require_positive(vars(self.weights) | {"gamma": self.gamma}, zero=True)
         presets.require_share({"alpha": self.alpha, "ema_decay": self.ema_decay})
-        rates = ("learning_rate", "adversarial_rate", "critic_rate", "truncation")
-        presets.require_positive({name: getattr(self, name) for name in rates})
+        rates = ("learning_rate", "adversarial_rate", "critic_rate", "pretrain_rate")
+        presets.require_positive({name: getattr(self, name) for name in (*rates, "truncation")})
         readings = {"landmarks": Landmarks, "mask": Mask, "encoder": Encoder}
         for name, known in (readings | {"adversarial_moves": Moves}).items():
             value, choice = getattr(self, name), get_args(known)
@@ -110,8 +118,10 @@ TINY = Config(
     ema_decay=0.9,
 )
 BOOK = Config(
-    weights=Weights(identity=1.0, landmarks=0.001, reconstruction=0.5),
+    weights=Weights(identity=1.0, landmarks=0.003, reconstruction=0.5, latent=0.1),
     cross=2,
+    pretrain_steps=4000,
+    adversarial_every=2,
     learning_rate=5e-4,
     adversarial_rate=5e-5,
     critic_rate=2e-4,

@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facelab.errors import CheckpointError, ParameterError
+from facelab.errors import AssetError, CheckpointError, ParameterError
 from facelab.generators import catalogue
 from facelab.generators.generator import Generator, truncate
 from facelab.types import Latent
 
 AT_ONCE = 512
 MEASURED, SEED = 10_000, 0  # true vectors that a space is measured on, as in figure 9
+READERS_OWN = ("stylegan2-ffhq-256", "stylegan2-ffhq-1024")  # generators of the paper's presets
 JITTER = 1e-6  # of the variance: two directions of a small space may be the same
 
 Distances = Float[Tensor, " batch"]
@@ -68,6 +69,11 @@ def find_generator(name: str | os.PathLike, w: int, size: int, device: str = "cp
 def read_generator(name: str | os.PathLike, device: str = "cpu") -> Generator:
     """Return a generator of the book's by name or file, or else a published StyleGAN2's file."""
     name = os.fspath(name)
+    if name in READERS_OWN:
+        raise AssetError(
+            f"the weights of {name} don't come with facelab: their licence and their faces are for "
+            "you to judge; give a file that you have, as in `facelab train idmap:FILE`"
+        )
     if name in catalogue.GENERATORS or not os.path.isfile(name):
         return catalogue.generator(name, device)
     try:

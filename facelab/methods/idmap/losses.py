@@ -13,6 +13,7 @@ from facelab.types import Embedding, Image
 from facelab.types import Landmarks as Points
 
 PerSample = Float[Tensor, " batch"]
+W = Float[Tensor, "batch *styles"]
 JAW = 17  # of the 68 landmarks: the first ones
 SIDE_PX = 256  # of the pictures in which the paper counts landmarks
 SIGMA = 80 / SIDE_PX  # of the authors' mask, in sides of the picture
@@ -58,6 +59,16 @@ def mix_loss(
         difference = difference * mask
     similarity = ms_ssim_of(x, y, width=1.0)
     return alpha * (1 - similarity) + (1 - alpha) * difference.mean(dim=(1, 2, 3))
+
+
+def latent_loss(w: W, target: Float[Tensor, "batch w"]) -> PerSample:
+    """Return the mean squared difference of vectors to the true ones, over numbers and layers.
+
+    `w` is (batch, w) or, for W+, (batch, layers, w), whose every layer has the same true vector.
+    Not in the paper.
+    """
+    target = target if w.ndim == 2 else target[:, None]
+    return (w.float() - target.float()).square().flatten(1).mean(dim=1)
 
 
 def inverse_gaussian_mask(size: int, device: torch.device | str = "cpu") -> Float[Tensor, "s s"]:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from facelab.errors import ParameterError
 from facelab.methods.idmap.config import Config
-from facelab.recognition.book_embedder import Block
 from facelab.types import Image
 
 Codes = Float[Tensor, "batch _"]  # the two encoders' have lengths of their own
@@ -24,8 +23,9 @@ INCEPTION_FEATURES = 2048
 class SmallEncoder(nn.Module):
     """E_attr for small pictures: pictures (batch, 3, size, size) to codes (batch, features).
 
-    A stem and, for each further width, two residual blocks that halve the side. The last maps are
-    not averaged over the picture: where things are is what attributes are about.
+    What DCGAN's discriminator is built of (Radford et al. 2016): each convolution of 4 x 4 halves
+    the side, all are normalised. The last maps are not averaged over the picture: where things are
+    is what attributes are about.
     """
 
     def __init__(self, size: int, channels: Sequence[int], features: int):
@@ -36,18 +36,16 @@ class SmallEncoder(nn.Module):
                 f"an encoder of channels {tuple(channels)} halves {size} pixels too often or not "
                 "at all; give one to log2(size) widths"
             )
-        self.stem = nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)
-        self.stem_norm = nn.BatchNorm2d(channels[0])
-        blocks = []
-        for above, below in itertools.pairwise(channels):
-            blocks += [Block(above, below, stride=2), Block(below, below, stride=1)]
-        self.blocks = nn.Sequential(*blocks)
+        layers: list[nn.Module] = []
+        for above, below in itertools.pairwise((3, *channels)):
+            layers.append(nn.Conv2d(above, below, 4, stride=2, padding=1, bias=False))
+            layers += [nn.BatchNorm2d(below), nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(channels[-1] * side * side, features)
 
     def forward(self, images: Image) -> Codes:
         """Return the codes."""
-        x = F.relu(self.stem_norm(self.stem(images)))
-        return self.head(self.blocks(x).flatten(1))
+        return self.head(self.layers(images).flatten(1))
 
 
 class InceptionEncoder(nn.Module):

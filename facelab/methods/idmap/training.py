@@ -25,6 +25,7 @@ __all__ = ["AUTHORS", "BOOK", "METHOD", "PAPER", "PRESETS", "TINY", "Config", "G
 
 METHOD = "idmap"
 MODELS_FRAMING = "book64"  # of the faces that the landmark regressor reads
+BOTH = ("attributes", "mapping")
 SHOWN = 3  # faces of a preview: their nine combinations are shown
 
 
@@ -52,9 +53,12 @@ class Frozen:
 
 
 def frozen_of(config: Config) -> Frozen:
-    """Return the frozen networks that a configuration names: copies, which a run may move."""
-    # Trained weights are read wherever the networks are being built.
-    with torch.device("cpu"):
+    """Return the frozen networks that a configuration names: copies, which a run may move.
+
+    Raises as `latent_space.find_generator` and `recognition.embedder` do.
+    """
+    # Building a network before its weights are read draws numbers, which must not move a run's.
+    with torch.random.fork_rng():
         generator = latent_space.find_generator(config.generator, config.w, config.size)
         parts = (identity_encoder(config.embedder), generator, landmark_regressor())
         return Frozen(*(copy.deepcopy(part).eval().requires_grad_(False) for part in parts))
@@ -69,11 +73,10 @@ class Game(Method):
     """
 
     id = METHOD
-    averaged = ("attributes", "mapping")
+    averaged = BOTH
 
     def __init__(self, config: Config = BOOK, frozen: Frozen | None = None):
-        self.config, self.ema_decay = config, config.ema_decay
-        self.frozen = frozen or frozen_of(config)
+        self.config, self.ema_decay, self._loaded = config, config.ema_decay, frozen
         self.attributes, self.mapping = attribute_encoder(config), Mapper(config)
         self.networks: dict[str, nn.Module] = {
             "attributes": self.attributes,
@@ -82,10 +85,17 @@ class Game(Method):
         if config.weights.adversarial:
             self.critic = LatentCritic(config)
             self.networks["critic"] = self.critic
-        self.embedders = (self.frozen.identity.embedder.id,)
+        self.embedders = (config.embedder,)
         self.mask = None
         if config.mask == "gaussian":
             self.mask = losses.inverse_gaussian_mask(config.size, "cpu")
+
+    @property
+    def frozen(self) -> Frozen:
+        """What training looks through: loaded when it is first asked for, as it may be large."""
+        if self._loaded is None:
+            self._loaded = frozen_of(self.config)
+        return self._loaded
 
     @classmethod
     def preset(cls, name: str) -> "Game":
@@ -103,27 +113,33 @@ class Game(Method):
         return cls(dataclasses.replace(config, generator=task, **sizes))
 
     def phases(self) -> list[Phase]:
-        """Return the phases of D_W, of M against it, and of the other losses."""
-        c = self.config
-        both = ("attributes", "mapping")
+        """Return the phases of D_W, of M against it, and of the other losses.
+
+        Where there is a pre-training, its phase comes first and the others begin when it ends.
+        """
+        c, both, late = self.config, BOTH, self.config.pretrain_steps
         weights = {name: value for name, value in vars(c.weights).items() if value}
         weights.pop("adversarial", None)
-        other = Phase("other", both, self.other_terms, self._adam(c.learning_rate), weights)
-        if not c.weights.adversarial:
-            return [other]
-        moved = both if c.adversarial_moves == "both" else ("mapping",)
+        rate = self._adam(c.learning_rate)
+        phases = [Phase("other", both, self.other_terms, rate, weights, offset=late)]
+        if c.weights.adversarial:
+            phases = [*self._game(), *phases]
+        if late:
+            rate = Optimiser(c.pretrain_rate)
+            phases.insert(0, Phase("inversion", both, self.inversion_terms, rate, until=late))
+        return phases
+
+    def _game(self) -> list[Phase]:
+        """Return the two sides of the game about w, each with its own learning rate."""
+        c, late = self.config, self.config.pretrain_steps
+        moved = BOTH if c.adversarial_moves == "both" else ("mapping",)
         r1 = {"r1": c.gamma / 2} if c.gamma else {}
+        critic, against = self._adam(c.critic_rate), self._adam(c.adversarial_rate)
+        weights = {"adversarial": c.weights.adversarial}
+        every = {"every": c.adversarial_every, "offset": late}
         return [
-            Phase("critic", ("critic",), self.critic_terms, self._adam(c.critic_rate), r1),
-            Phase(
-                "adversarial",
-                moved,
-                self.adversarial_terms,
-                self._adam(c.adversarial_rate),
-                {"adversarial": c.weights.adversarial},
-                every=c.adversarial_every,
-            ),
-            other,
+            Phase("critic", ("critic",), self.critic_terms, critic, r1, offset=late),
+            Phase("adversarial", moved, self.adversarial_terms, against, weights, **every),
         ]
 
     def _adam(self, rate: float) -> Optimiser:
@@ -136,19 +152,27 @@ class Game(Method):
 
     def identity_codes(self, batch: Batch, step: Step) -> Codes:
         """Return E_id(I_id): of the batch's faces, at a cross step of each one's neighbour."""
+        codes = self._own_codes(batch)
+        return codes.roll(-1, 0) if is_cross(step.number, self.config) else codes
+
+    def _own_codes(self, batch: Batch) -> Codes:
         stored = batch.labels.get(code_label(self.config.embedder))
         if stored is not None:
-            codes = stored.float()
-        else:
-            with torch.no_grad():
-                codes = self._frozen(batch).identity(batch.images, self.config.framing)
-        return codes.roll(-1, 0) if is_cross(step.number, self.config) else codes
+            return stored.float()
+        with torch.no_grad():
+            return self._frozen(batch).identity(batch.images, self.config.framing)
 
     def predicted(self, batch: Batch, step: Step) -> tuple[W, Codes]:
         """Return M(z) of a step's pairs, and E_id(I_id)."""
         presets.require_size(batch.images, self.config.size)
         codes = self.identity_codes(batch, step)
         return self.mapping(codes, self.attributes(batch.images)), codes
+
+    def inversion_terms(self, batch: Batch, step: Step) -> Terms:
+        """Return how far M(z) of one face is from the vector that it was drawn from."""
+        presets.require_size(batch.images, self.config.size)
+        w = self.mapping(self._own_codes(batch), self.attributes(batch.images))
+        return {"latent": losses.latent_loss(w, self._true(batch))}
 
     # --- equation 2 ---
 
@@ -195,7 +219,15 @@ class Game(Method):
             terms["landmarks"] = self._landmark_term(made, batch.images)
         if weights.reconstruction:
             terms["reconstruction"] = self._reconstruction(made, batch.images, step)
+        if weights.latent:
+            terms["latent"] = self._latent_term(w, batch, step)
         return terms
+
+    def _latent_term(self, w: W, batch: Batch, step: Step) -> Tensor:
+        """Nothing where two faces are combined: there is no true vector then."""
+        if is_cross(step.number, self.config):
+            return w.new_zeros(len(w))
+        return losses.latent_loss(w, self._true(batch))
 
     def _seen(self, made: Image) -> Codes:
         return self.frozen.identity(made, self.config.framing)

@@ -11,7 +11,7 @@ from facelab.methods.idmap.config import AUTHORS, BOOK, PAPER, PAPER_1024, PRESE
 
 def test_the_papers_numbers():
     """Section 3.3; and appendix C: batches of 2 and all rates divided by 10."""
-    weights = (1.0, 1.0, 0.001, 0.02)
+    weights = (1.0, 1.0, 0.001, 0.02, 0.0)  # the last is not the paper's
     assert tuple(vars(PAPER.weights).values()) == weights == tuple(vars(AUTHORS.weights).values())
     assert (PAPER.learning_rate, PAPER.adversarial_rate, PAPER.critic_rate) == (5e-5, 5e-6, 2e-5)
     assert (PAPER.alpha, PAPER.gamma, PAPER.batch_size) == (0.84, 10.0, 6)

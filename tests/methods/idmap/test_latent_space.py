@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from facelab.errors import CheckpointError, ParameterError
+from facelab.errors import AssetError, CheckpointError, ParameterError
 from facelab.generators.dcgan import DCGAN
 from facelab.methods.idmap import latent_space
 from facelab.methods.idmap.latent_space import LatentSpace, find_generator, true_vectors
@@ -69,8 +69,10 @@ def test_generators_are_found_and_measured(monkeypatch, generator):
 
 
 def test_files_that_are_no_generator(tmp_path):
-    with pytest.raises(ParameterError, match="there is no generator 'stylegan2-ffhq-256'"):
+    with pytest.raises(AssetError, match=r"don't come with facelab.*train idmap:FILE"):
         find_generator("stylegan2-ffhq-256", 512, 256)
+    with pytest.raises(ParameterError, match="there is no generator 'stylegan4'"):
+        find_generator("stylegan4", 512, 256)
     path = tmp_path / "some.pt"
     torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(CheckpointError, match="nor is it a published StyleGAN2"):

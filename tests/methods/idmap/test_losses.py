@@ -69,3 +69,10 @@ def test_mix_has_a_slope_to_the_pictures(random):
     losses.mix_loss(images, target).sum().backward()
     assert torch.isfinite(images.grad).all()
     assert images.grad.abs().max() > 0
+
+
+def test_latent_vectors_are_compared_with_the_true_one():
+    w, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
+    assert losses.latent_loss(w, target).tolist() == [2.5]
+    plus = torch.stack([w, target], dim=1)  # W+ of two layers, one of them right
+    assert losses.latent_loss(plus, target).tolist() == [1.25]

@@ -111,6 +111,19 @@ def test_what_each_step_moves(config, frozen, game_of):
     assert both["adversarial"].parameters == ("attributes", "mapping")
 
 
+def test_a_pretraining_comes_before_all_else(config, frozen, faces, game_of):
+    game = game_of(dataclasses.replace(config, pretrain_steps=5), frozen)
+    phases, batch = phases_of(game), faces.batch(range(4))
+    assert next(iter(phases)) == "inversion"
+    assert phases["inversion"].until == 5
+    assert {phase.offset for name, phase in phases.items() if name != "inversion"} == {5}
+    assert moved(game, phases["inversion"], batch, CROSS) == {"attributes", "mapping"}
+    with torch.no_grad():
+        w, _ = game.predicted(batch, step(SAME))
+    wanted = (w - batch.labels[W_LABEL]).square().mean(1)
+    torch.testing.assert_close(game.inversion_terms(batch, step(CROSS))["latent"], wanted)
+
+
 def test_frozen_networks_get_no_slope(config, frozen, faces, game_of):
     game, batch = game_of(config, frozen), faces.batch(range(4))
     sum(term.sum() for term in game.other_terms(batch, step(CROSS)).values()).backward()
@@ -130,6 +143,16 @@ def test_a_weight_of_zero_leaves_a_term_out(config, frozen, faces, game_of):
     game = game_of(dataclasses.replace(config, weights=weights), frozen)
     assert set(game.other_terms(faces.batch(range(2)), step(SAME))) == {"identity"}
     assert phases_of(game)["other"].weights == {"identity": 1.0}
+
+
+def test_the_true_vector_is_asked_for_where_a_face_is_rebuilt(config, frozen, faces, game_of):
+    weights = dataclasses.replace(config.weights, latent=1.0)
+    game, batch = game_of(dataclasses.replace(config, weights=weights), frozen), faces.batch([0, 1])
+    with torch.no_grad():
+        w, _ = game.predicted(batch, step(SAME))
+    rebuilt = game.other_terms(batch, step(SAME))["latent"]
+    torch.testing.assert_close(rebuilt, (w - batch.labels[W_LABEL]).square().mean(1))
+    assert game.other_terms(batch, step(CROSS))["latent"].tolist() == [0, 0]
 
 
 # --- equations 2 and 3 ---------------------------------------------------------------------------
