@@ -27,11 +27,11 @@ from facelab.data.domains import RENDER
 from facelab.errors import DatasetError
 from facelab.images import from_uint8, linear_light
 from facelab.methods.ganfaces.checkpoint import WRITER
-from facelab.methods.ganfaces.training import FRAMING, METHOD, Config
-from facelab.recognition.align import reframe
+from facelab.methods.ganfaces.training import METHOD, Config
 from facelab.recognition.embedder import Embedder
 from facelab.recognition.face_points import SIZE, landmark_regressor
-from facelab.recognition.face_readers import pose_regressor
+from facelab.recognition.face_reading import Angles, PerFace, read_faces
+from facelab.recognition.face_reading import pose_error_deg as pose_error_deg
 from facelab.types import Embedding, Image, Landmarks
 
 AT_ONCE = 64
@@ -43,9 +43,7 @@ CELLS = 4
 DARKEST = 1e-3  # of the brightest: below it a cell's light is unknown
 
 Translate = Callable[[Image], Image]
-Angles = Float[Tensor, "faces 3"]
 Light = Float[Tensor, "faces cells"]
-PerFace = Float[Tensor, " faces"]
 
 
 def unchanged(renders: Image) -> Image:
@@ -158,18 +156,9 @@ class Seen:
 @torch.no_grad()
 def read(images: Image, judge: Embedder) -> Seen:
     """Return what `judge` and the readers see on pictures framed like `book64`, on the CPU."""
-    where = next(judge.parameters()).device
-    pose, points = pose_regressor(str(where)), landmark_regressor(str(where))
-    embeddings, angles, landmarks = [], [], []
-    for part in images.split(AT_ONCE):
-        part = part.to(where)
-        faces = reframe(part, FRAMING, FRAMING)
-        embeddings.append(judge.embed(reframe(part, FRAMING, judge.template)).cpu())
-        angles.append(pose(faces).cpu())
-        landmarks.append(points(faces).cpu())
-    return Seen(
-        torch.cat(embeddings), torch.cat(angles), torch.cat(landmarks), light(images), judge.id
-    )
+    points = landmark_regressor(str(next(judge.parameters()).device))
+    found = read_faces(images, judge, points)
+    return Seen(found.embeddings, found.angles_rad, found.landmarks, light(images), found.judge)
 
 
 def light(images: Image) -> Light:
@@ -188,11 +177,6 @@ def light(images: Image) -> Light:
     cells = torch.nn.functional.adaptive_avg_pool2d(luminance[:, None], CELLS).flatten(1)
     stops = cells.clamp_min(DARKEST).log2()
     return stops - stops.mean(1, keepdim=True)
-
-
-def pose_error_deg(a: Angles, b: Angles) -> PerFace:
-    """Return the Euclidean distance of yaw, pitch and roll, in degrees."""
-    return (a - b).rad2deg().norm(dim=1)
 
 
 def landmark_error(points: Landmarks, target: Landmarks) -> PerFace:
