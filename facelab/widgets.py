@@ -4,10 +4,13 @@ A widget needs a running kernel. The rendered book leaves widgets out, so a chap
 frames of what a widget would show beside it.
 """
 
+import html
 import io
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -15,14 +18,17 @@ from torch import Tensor
 
 from facelab import images as pictures
 from facelab.data.sitting import Condition, across, sitting
-from facelab.errors import ParameterError
+from facelab.errors import ImageError, ParameterError, UserError
 from facelab.generators.generator import Generator
 from facelab.methods.diat.transfer import Transfer
+from facelab.methods.idmap.model import IdentityMap
+from facelab.recognition.align import crop_faces
 from facelab.types import Image, Latent
 
 if TYPE_CHECKING:
     import ipywidgets
 
+COMBINED = 3  # faces a side of the table of combinations
 STAGES = ("input", "T(x)", "enhanced")  # of an attribute transfer, at t = 0, 1 and 2
 
 
@@ -306,6 +312,85 @@ def _stage_name(place: float) -> str:
     if share == 0:
         return STAGES[first]
     return f"{STAGES[first]} to {STAGES[first + 1]}: {share:.0%}"
+
+
+def combinations(faces: Image, model: IdentityMap, side_px: int = 96) -> "ipywidgets.VBox":
+    """Offer the paper's figure 2: three faces give identities, three the rest, nine come out.
+
+    `faces` (at least 3, of the map's size) are what can be chosen from; an uploaded picture's
+    largest face joins them and takes the first column's place, or a line says what is wrong with
+    it. Identity is kept along a column, all else along a row. Raises `ParameterError` for fewer
+    than 3 faces.
+    """
+    import ipywidgets
+
+    if len(faces) < COMBINED:
+        raise ParameterError(f"{len(faces)} faces make no table; give at least {COMBINED}")
+    pool = list(faces.split(1))
+    last = len(pool) - 1
+
+    def chooser(name: str, number: int) -> "ipywidgets.BoundedIntText":
+        word = f"{name} {number + 1}"
+        return ipywidgets.BoundedIntText(number, min=0, max=last, description=word)
+
+    columns = [chooser("identity", number) for number in range(COMBINED)]
+    rows = [chooser("rest", number) for number in range(COMBINED)]
+    upload = ipywidgets.FileUpload(accept="image/*", description="a photograph")
+    told = ipywidgets.HTML()
+    view = ipywidgets.Image(format="png", width=(COMBINED + 1) * side_px)
+    view.add_class("facelab-combinations")
+
+    def draw(*_: object) -> None:
+        chosen = [torch.cat([pool[box.value] for box in boxes]) for boxes in (columns, rows)]
+        view.value = png(pictures.grid(combined_faces(*chosen, model), COMBINED + 1))
+
+    def add(change: dict) -> None:
+        for file in change["new"]:
+            try:
+                pool.append(_uploaded(file, model))
+            except UserError as error:
+                told.value = html.escape(str(error))
+                continue
+            told.value = f"{html.escape(file['name'])} is face {len(pool) - 1}"
+            for box in (*columns, *rows):
+                box.max = len(pool) - 1
+            columns[0].value = len(pool) - 1
+
+    for control in (*columns, *rows):
+        control.observe(draw, names="value")
+    upload.observe(add, names="value")
+    draw()
+    boxes = [ipywidgets.HBox(columns), ipywidgets.HBox(rows), ipywidgets.HBox([upload, told])]
+    return ipywidgets.VBox([*boxes, view])
+
+
+def _uploaded(file: Mapping[str, Any], model: IdentityMap) -> Image:
+    """Return the largest face of an uploaded picture, framed as the map's faces are."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture"
+        path.write_bytes(bytes(file["content"]))
+        try:
+            picture = pictures.load_image(path)
+        except ImageError as error:
+            raise ImageError(str(error).replace(str(path), file["name"])) from error
+    found = crop_faces(picture, model.framing, "largest", source=file["name"]).images
+    return torch.nn.functional.interpolate(
+        found, (model.size, model.size), mode="bilinear", antialias=True
+    ).clamp(-1, 1)
+
+
+def combined_faces(
+    identities: Image, attributes: Float[Tensor, "rows 3 height width"], model: IdentityMap
+) -> Float[Tensor, "cells 3 height width"]:
+    """Return what `combinations` shows, for a still: a white corner, identities, and the rows.
+
+    Each row begins with the face that gives all but the identity.
+    `figures.face_sheet(faces, columns=len(identities) + 1)` draws it.
+    """
+    table = model.table(identities, attributes).split(len(identities))
+    corner = torch.ones_like(identities[:1])
+    lines = zip(attributes.split(1), table, strict=True)
+    return torch.cat([corner, identities, *(torch.cat(line) for line in lines)])
 
 
 def png(image: Image) -> bytes:

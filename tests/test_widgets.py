@@ -1,4 +1,6 @@
+import datetime
 import io
+import types
 
 import numpy as np
 import PIL.Image
@@ -12,6 +14,7 @@ from facelab.generators.dcgan import DCGAN
 from facelab.methods.diat.networks import LocalEnhancer, Shape, TransformNetwork
 from facelab.methods.diat.tasks import find_task
 from facelab.methods.diat.transfer import Transfer
+from facelab.methods.idmap.model import IdentityMap
 
 
 def _straight(a, b, t):
@@ -183,3 +186,77 @@ def test_a_transfer_of_one_stage(random):
             widgets.stage_faces(faces, transfer, [outside])
     with pytest.raises(ImageError, match="faces of 16 x 16 pixels are needed"):
         widgets.stage_faces(faces[:, :, :8], transfer)
+
+
+# --- two faces in one ----------------------------------------------------------------------------
+
+
+class _Pairs(IdentityMap):
+    """In place of a trained map: a quarter of the one face, three quarters of the other."""
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+        self.framing, self.size = "book64", 64
+
+    def table(self, identities, attributes):
+        across = identities.repeat(len(attributes), 1, 1, 1)
+        return (across + 3 * attributes.repeat_interleave(len(identities), 0)) / 4
+
+
+def _flat(*levels):
+    return torch.cat([torch.full((1, 3, 64, 64), level) for level in levels])
+
+
+def test_identities_are_columns_and_the_rest_rows():
+    cells = widgets.combined_faces(_flat(-1.0, 0.0, 1.0), _flat(0.5, -0.5), _Pairs())
+    shown = cells[:, 0, 0, 0].tolist()
+    assert shown[:4] == [1, -1, 0, 1]
+    assert shown[4:8] == pytest.approx([0.5, 0.125, 0.375, 0.625])
+    assert shown[8:] == pytest.approx([-0.5, -0.625, -0.375, -0.125])
+
+
+def test_the_table_follows_its_choosers():
+    faces = _flat(-1.0, -0.5, 0.0, 0.5)
+    box = widgets.combinations(faces, _Pairs())
+    columns, rows, view = box.children[0].children, box.children[1].children, box.children[3]
+    columns[2].value, rows[0].value = 3, 1
+    sheet = widgets.combined_faces(faces[[0, 1, 3]], faces[[1, 1, 2]], _Pairs())
+    expected = images.to_uint8(images.grid(sheet, 4))[0].numpy()
+    assert (_levels(view) == expected).all()
+    with pytest.raises(ParameterError, match="2 faces make no table; give at least 3"):
+        widgets.combinations(faces[:2], _Pairs())
+
+
+def _sent(name, content):
+    """What a browser sends."""
+    now = datetime.datetime.now(datetime.UTC)
+    facts = {"type": "image/png", "size": len(content), "last_modified": now}
+    return {"name": name, "content": memoryview(content), **facts}
+
+
+def test_an_uploaded_face_joins(tmp_path, monkeypatch):
+    faces, picture = _flat(-1.0, -0.5, 0.0), _flat(0.75)
+    path = images.save_image(picture, tmp_path / "me.png")
+    cropped = types.SimpleNamespace(images=_flat(0.25))
+    asked = []
+
+    def crop(image, template, policy, source):
+        asked.append((image.shape[2], template, policy, source))
+        return cropped
+
+    monkeypatch.setattr(widgets, "crop_faces", crop)
+    box = widgets.combinations(faces, _Pairs())
+    columns, (upload, told), view = (
+        box.children[0].children,
+        box.children[2].children,
+        box.children[3],
+    )
+    before = _levels(view)
+    upload.value = (_sent("me.png", path.read_bytes()),)
+    assert asked == [(64, "book64", "largest", "me.png")]
+    assert told.value == "me.png is face 3"
+    assert (columns[0].value, columns[0].max) == (3, 3)
+    assert (_levels(view) != before).any()
+    upload.value = (_sent("<b>.png", b"no picture"),)
+    assert "&lt;b&gt;.png is not a picture that can be read" in told.value
+    assert columns[0].max == 3
