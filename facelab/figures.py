@@ -6,7 +6,7 @@ state), and `show` displays it together with the sentence that describes it.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float, Int
@@ -294,6 +294,22 @@ def moving_points(
         axes.set(xticks=[], yticks=[], title=f"{number + 1} of {len(places)}")
         figures.append(figure)
     return figures
+
+
+def point_clouds(groups: Mapping[str, Float[Tensor, "_ 2"]]) -> "Figure":
+    """Draw clouds of points side by side on one scale, each over the first one in grey."""
+    reach = 1.1 * max(float(points.abs().max()) for points in groups.values())
+    figure = new_figure(2.4 * len(groups), 2.7)
+    ground = next(iter(groups.values()))
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, (name, points), colour in zip(panels, groups.items(), COLOURS, strict=False):
+        axes.scatter(*ground.T.tolist(), color="lightgrey", s=6)
+        if points is not ground:
+            axes.scatter(*points.T.tolist(), color=colour, s=6)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(name, fontsize=9)
+    return figure
 
 
 def vector_fields(

@@ -100,6 +100,16 @@ def test_a_moving_picture_has_every_frame_and_rests_on_the_last(shown):
     assert len({axes.get_xlim() for frame in frames for axes in frame.axes}) == 1
 
 
+def test_clouds_share_a_scale_and_the_first_is_their_ground():
+    first, second = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[5.0, -1.0]])
+    figure = figures.point_clouds({"true": first, "made": second})
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title()) == ("true", "made")
+    assert left.get_xlim() == right.get_xlim() == pytest.approx((-5.5, 5.5))
+    clouds = [[c.get_offsets().tolist() for c in axes.collections] for axes in (left, right)]
+    assert clouds == [[first.tolist()], [first.tolist(), second.tolist()]]
+
+
 def test_curves_have_their_points_and_references():
     figure = figures.curves(
         [0, 1], {"line": [3, 4]}, x_axis="x", y_axis="y", references={"limit": 2.0}
