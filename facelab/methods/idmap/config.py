@@ -118,13 +118,12 @@ TINY = Config(
     ema_decay=0.9,
 )
 BOOK = Config(
-    weights=Weights(identity=1.0, landmarks=0.003, reconstruction=0.5, latent=0.1),
+    weights=Weights(identity=1.0, landmarks=0.003, reconstruction=0.5),
     cross=2,
     pretrain_steps=4000,
-    adversarial_every=2,
     learning_rate=5e-4,
-    adversarial_rate=5e-5,
-    critic_rate=2e-4,
+    adversarial_rate=1e-4,
+    critic_rate=4e-4,
     batch_size=16,
     ema_decay=0.998,
 )

@@ -4,6 +4,7 @@ Adversarial terms are those of `generators.adversarial` on logits of D_W.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -62,13 +63,18 @@ def mix_loss(
 
 
 def latent_loss(w: W, target: Float[Tensor, "batch w"]) -> PerSample:
-    """Return the mean squared difference of vectors to the true ones, over numbers and layers.
+    """Return how far vectors are from the true ones: 2 - 2 cos, and the squared error of length.
 
-    `w` is (batch, w) or, for W+, (batch, layers, w), whose every layer has the same true vector.
-    Not in the paper.
+    Lengths are divided by the root of how many numbers a vector has, so that N(0, 1) has about 1. A
+    mean square would be content with the mean of all vectors that the face may have come from; that
+    is too short a vector, where generators draw dull faces. `w` is (batch, w) or, for W+,
+    (batch, layers, w), of which the mean over layers is taken. Not in the paper.
     """
-    target = target if w.ndim == 2 else target[:, None]
-    return (w.float() - target.float()).square().flatten(1).mean(dim=1)
+    target = target.float() if w.ndim == 2 else target.float()[:, None].expand_as(w)
+    cosine = F.cosine_similarity(w.float(), target, dim=-1)
+    lengths = (w.float().norm(dim=-1) - target.norm(dim=-1)) / w.shape[-1] ** 0.5
+    loss = 2 - 2 * cosine + lengths.square()
+    return loss if w.ndim == 2 else loss.mean(dim=1)
 
 
 def inverse_gaussian_mask(size: int, device: torch.device | str = "cpu") -> Float[Tensor, "s s"]:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from facelab.errors import ParameterError
-from facelab.methods.idmap.config import AUTHORS, BOOK, PAPER, PAPER_1024, PRESETS, TINY, Config
+from facelab.methods.idmap.config import AUTHORS, PAPER, PAPER_1024, PRESETS, TINY, Config
 
 
 def test_the_papers_numbers():
@@ -57,8 +57,3 @@ def test_json(name):
 def test_what_cant_be_used(change, message):
     with pytest.raises(ParameterError, match=message):
         dataclasses.replace(TINY, **change)
-
-
-def test_the_book_keeps_the_papers_ratio_of_rates():
-    """Heusel et al.: the adversarial step is ten times as slow as the others."""
-    assert BOOK.learning_rate / BOOK.adversarial_rate == pytest.approx(10)

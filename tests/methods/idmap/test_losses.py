@@ -71,8 +71,11 @@ def test_mix_has_a_slope_to_the_pictures(random):
     assert images.grad.abs().max() > 0
 
 
-def test_latent_vectors_are_compared_with_the_true_one():
-    w, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
-    assert losses.latent_loss(w, target).tolist() == [2.5]
-    plus = torch.stack([w, target], dim=1)  # W+ of two layers, one of them right
-    assert losses.latent_loss(plus, target).tolist() == [1.25]
+def test_latent_vectors_are_compared_by_direction_and_length():
+    target = torch.tensor([[3.0, 4.0]] * 3)
+    w = torch.tensor([[3.0, 4.0], [6.0, 8.0], [-4.0, 3.0]])
+    # The same; twice as long, 5 too much; at a right angle.
+    wanted = [0, 25 / 2, 2]
+    assert losses.latent_loss(w, target).tolist() == pytest.approx(wanted, abs=1e-6)
+    plus = torch.stack([w[1], w[2]])[None]  # W+ of two layers
+    assert losses.latent_loss(plus, target[:1]).tolist() == pytest.approx([(12.5 + 2) / 2])

@@ -10,7 +10,7 @@ from facelab.data.latents import W_LABEL, code_label
 from facelab.engine import loop
 from facelab.engine.settings import Settings
 from facelab.errors import DatasetError, ParameterError
-from facelab.methods.idmap import training
+from facelab.methods.idmap import losses, training
 from facelab.methods.idmap.config import PAPER, Weights
 from facelab.methods.idmap.training import Game, is_cross
 from facelab.phases import Step
@@ -120,7 +120,7 @@ def test_a_pretraining_comes_before_all_else(config, frozen, faces, game_of):
     assert moved(game, phases["inversion"], batch, CROSS) == {"attributes", "mapping"}
     with torch.no_grad():
         w, _ = game.predicted(batch, step(SAME))
-    wanted = (w - batch.labels[W_LABEL]).square().mean(1)
+    wanted = losses.latent_loss(w, batch.labels[W_LABEL])
     torch.testing.assert_close(game.inversion_terms(batch, step(CROSS))["latent"], wanted)
 
 
@@ -151,7 +151,7 @@ def test_the_true_vector_is_asked_for_where_a_face_is_rebuilt(config, frozen, fa
     with torch.no_grad():
         w, _ = game.predicted(batch, step(SAME))
     rebuilt = game.other_terms(batch, step(SAME))["latent"]
-    torch.testing.assert_close(rebuilt, (w - batch.labels[W_LABEL]).square().mean(1))
+    torch.testing.assert_close(rebuilt, losses.latent_loss(w, batch.labels[W_LABEL]))
     assert game.other_terms(batch, step(CROSS))["latent"].tolist() == [0, 0]
 
 
