@@ -25,6 +25,8 @@ ELSEWHERE = {
     "render": ("facelab.data.commands", "render"),
     "generate": ("facelab.methods.ganfaces.commands", "generate"),
     "train": ("facelab.engine.commands", "train"),
+    "swap": ("facelab.methods.idmap.commands", "swap"),
+    "deidentify": ("facelab.methods.idmap.commands", "deidentify"),
     "transfer": ("facelab.methods.diat.commands", "transfer"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),
