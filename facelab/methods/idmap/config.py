@@ -117,13 +117,18 @@ TINY = Config(
     batch_size=4,
     ema_decay=0.9,
 )
+# R1's slope is per unit of w, and a unit of N(0, 1) is a deviation: with the paper's gamma of 10 the
+# critic is too flat to tell a vector of half the length. Above the rates here M's vectors swing
+# about as fast as their average forgets, and the average is short.
 BOOK = Config(
-    weights=Weights(identity=1.0, landmarks=0.003, reconstruction=0.5),
+    weights=Weights(identity=4.0, landmarks=0.003, reconstruction=0.5),
+    gamma=1.0,
     cross=2,
-    pretrain_steps=4000,
-    learning_rate=5e-4,
-    adversarial_rate=1e-4,
-    critic_rate=4e-4,
+    pretrain_steps=5000,
+    learning_rate=1e-4,
+    adversarial_rate=1e-5,
+    critic_rate=1e-4,
+    halve_at=(12_000, 16_000),
     batch_size=16,
     ema_decay=0.998,
 )
