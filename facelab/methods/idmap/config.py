@@ -117,9 +117,9 @@ TINY = Config(
     batch_size=4,
     ema_decay=0.9,
 )
-# R1's slope is per unit of w, and a unit of N(0, 1) is a deviation: with the paper's gamma of 10 the
-# critic is too flat to tell a vector of half the length. Above the rates here M's vectors swing
-# about as fast as their average forgets, and the average is short.
+# R1's slope is per unit of w, and a unit of N(0, 1) is a deviation: with the paper's gamma of 10
+# the critic is too flat to tell a vector of half the length. At higher rates than these M's vectors
+# swing about as fast as their average forgets, and the average is short.
 BOOK = Config(
     weights=Weights(identity=4.0, landmarks=0.003, reconstruction=0.5),
     gamma=1.0,
