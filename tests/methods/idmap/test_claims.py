@@ -39,7 +39,7 @@ def a_table():
             "map": a_row(0.7, 0.02, 6.0, 0.1),
             "copy I_id": a_row(1.0, 0.05, 15.0, 0.0),
             "copy I_attr": a_row(0.4, 0.0, 0.0, 0.0),
-            "LORD": a_row(0.5, 0.03, 8.0, 2.0),
+            "LORD": a_row(0.45, 0.03, 8.0, 2.0),
         }
     }
 
@@ -211,6 +211,7 @@ CHANGES = [
     ("table1", mapped("generated", "identity", 0.5), PARTLY),
     ("table1", mapped("photo-like", "identity", 0.41), PARTLY),
     ("table1", mapped("photo-like", "pose", 14.6, 0.5), PARTLY),
+    ("table1", mapped("photo-like", "expression", 0.049, 0.001), PARTLY),
     ("table1", mapped("generated", "expression", 0.049, 0.001), PARTLY),
     ("table1", lord("identity", column(0.71)), PARTLY),
     ("table1", lord("pose", column(5.0)), PARTLY),
