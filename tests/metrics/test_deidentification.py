@@ -41,10 +41,10 @@ def test_a_frame_is_verified_below_the_threshold():
 
 def test_what_counts_of_several_pictures():
     """Pictures at 0 and 80 degrees, whose mean is at 40."""
-    frames, enrolled = at(-50, 10, 40, 110), at(0, 80)
-    assert verified(frames, enrolled, THRESHOLD, "closest").tolist() == [1, 1, 1, 1]
-    assert verified(frames, enrolled, THRESHOLD, "mean").tolist() == [0, 1, 1, 0]
-    assert verified(frames, enrolled, THRESHOLD, "pairs").tolist() == [0.5, 0.5, 1, 0.5]
+    frames, enrolled = at(-50, -24, 10, 40, 110), at(0, 80)
+    assert verified(frames, enrolled, THRESHOLD, "closest").tolist() == [1, 1, 1, 1, 1]
+    assert verified(frames, enrolled, THRESHOLD, "mean").tolist() == [0, 0, 1, 1, 0]
+    assert verified(frames, enrolled, THRESHOLD, "pairs").tolist() == [0.5, 0.5, 0.5, 1, 0.5]
 
 
 def case(person, before, after, donor=None, **lost):

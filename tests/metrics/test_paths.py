@@ -109,6 +109,16 @@ def test_the_order_is_scipys():
     assert other.value != found.value
 
 
+def test_the_distance_is_the_given_one_to_both_ends():
+    """The first number goes straight; the second, which the distance leaves out, goes astray."""
+    path = torch.tensor([[0.0, 0.0], [1.0, 90.0], [2.0, -20.0], [3.0, 70.0], [4.0, 50.0]])[None]
+    told = progress(path, random=seeded(), distance=lambda a, b: (a - b)[:, 0].abs())
+    assert [told["towards the end"].value, told["order"].value] == pytest.approx([1, 1])
+    told = progress(path, random=seeded())
+    assert told["towards the end"].value == 0.75
+    assert told["order"].value == pytest.approx(0.9)
+
+
 def test_who_stands_still_has_no_order():
     still = torch.cat([straight()[:1, :1].expand(1, 5, 3), straight()])
     told = progress(still, random=seeded())

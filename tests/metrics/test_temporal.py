@@ -255,8 +255,9 @@ def test_several_drivers_have_the_mean_correlation():
 
 def test_a_face_that_does_not_move_follows_nothing():
     driver = {"yaw": wander(60, 1, 1)[:, 0]}
-    for level in (0.0, 0.1, 1e4):
-        found = motion_followed({"yaw": torch.full((60,), level)}, driver, draws())["yaw"]
+    for level in (0.0, 0.1, 1 / 3, 1e4 / 3):
+        still = torch.full((60,), level, dtype=torch.float64)
+        found = motion_followed({"yaw": still}, driver, draws())["yaw"]
         assert (found.value, found.interval) == (None, None)
 
 
