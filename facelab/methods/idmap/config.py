@@ -121,12 +121,12 @@ TINY = Config(
 # the critic is too flat to tell a vector of half the length. At higher rates than these M's vectors
 # swing about as fast as their average forgets, and the average is short.
 BOOK = Config(
-    weights=Weights(identity=4.0, landmarks=0.003, reconstruction=0.5),
+    weights=Weights(identity=10.0, landmarks=0.003, reconstruction=0.5),
     gamma=1.0,
     cross=2,
     pretrain_steps=5000,
     learning_rate=1e-4,
-    adversarial_rate=1e-5,
+    adversarial_rate=2e-5,
     critic_rate=1e-4,
     halve_at=(12_000, 16_000),
     batch_size=16,
