@@ -7,7 +7,7 @@ facelab's trainer in float32 on the same faces, "engine, stored codes" reads the
 training set, and "engine, as trained" has bfloat16 and channels last besides. They take turns,
 a cycle of steps each, in which every kind of step comes as often as it should; beginning with
 another one each time. The first cycle does not count. "by hand" and "engine" do the same sums: how
-far their weights are apart at last is in the record.
+far apart their gradients are is in the record.
 
 Then the map: vectors a second of E_attr and M, whose identities are known, and of E_id beside;
 faces a second of a whole swap in batches; and one pair of photographs, the search for faces
@@ -36,6 +36,7 @@ from facelab.generators import adversarial
 from facelab.methods.idmap import checkpoint, losses, training
 from facelab.methods.idmap.identity_encoder import identity_encoder
 from facelab.methods.idmap.model import Encoders, IdentityMap
+from facelab.phases import Step
 from facelab.recognition import pictures
 from facelab.recognition.embedder import embedder
 from facelab.recognition.face_points import SIZE
@@ -75,7 +76,7 @@ class ByHand:
         )
         self.both = [*self.attributes.parameters(), *self.mapping.parameters()]
         moved = {"critic": (self.critic.parameters(), self.config.critic_rate),
-                 "against": (self.mapping.parameters(), self.config.adversarial_rate),
+                 "adversarial": (self.mapping.parameters(), self.config.adversarial_rate),
                  "other": (self.both, self.config.learning_rate)}  # fmt: skip
         self.adams = {
             name: torch.optim.Adam(parameters, lr=rate, betas=BETAS)
@@ -86,29 +87,37 @@ class ByHand:
 
     def take(self, batch: Batch) -> None:
         """Take a step."""
-        config, real = self.config, batch.labels[W_LABEL].float()
-        cross = training.is_cross(self.number, config)
-        with torch.no_grad():
-            own = self.frozen.identity(batch.images, config.framing)
-        codes = own.roll(-1, 0) if cross else own
-        self.step("critic", self.critic_loss(batch, codes, real))
-        if self.number % config.adversarial_every == 0:
-            self.critic.requires_grad_(False)
-            w = self.mapping(codes, self.attributes(batch.images))
-            fooled = adversarial.non_saturating_generator(self.critic(w)).mean()
-            self.step("against", config.weights.adversarial * fooled)
-            self.critic.requires_grad_(True)
-        self.step("other", self.other_loss(batch, codes, real, cross))
+        given = self.given(batch)
+        for name, adam in self.adams.items():
+            if name == "adversarial" and self.number % self.config.adversarial_every:
+                continue
+            self.critic.requires_grad_(name == "critic")
+            adam.zero_grad()
+            self.loss(name, batch, *given).backward()
+            adam.step()
+            for parameter in self.both:  # what a loss leaves on networks that it doesn't move
+                parameter.grad = None
         self.keep_average()
         self.number += 1
 
-    def step(self, name: str, loss: torch.Tensor) -> None:
-        adam = self.adams[name]
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        for parameter in self.both:  # what a loss leaves on networks that it doesn't move
-            parameter.grad = None
+    def given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, bool]:
+        """E_id's codes, the true vectors, and whether two faces are combined."""
+        cross = training.is_cross(self.number, self.config)
+        with torch.no_grad():
+            own = self.frozen.identity(batch.images, self.config.framing)
+        return own.roll(-1, 0) if cross else own, batch.labels[W_LABEL].float(), cross
+
+    def loss(
+        self, name: str, batch: Batch, codes: torch.Tensor, real: torch.Tensor, cross: bool
+    ) -> torch.Tensor:
+        """One player's loss."""
+        if name == "critic":
+            return self.critic_loss(batch, codes, real)
+        if name == "other":
+            return self.other_loss(batch, codes, real, cross)
+        w = self.mapping(codes, self.attributes(batch.images))
+        fooled = adversarial.non_saturating_generator(self.critic(w)).mean()
+        return self.config.weights.adversarial * fooled
 
     def critic_loss(self, batch: Batch, codes: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -137,7 +146,9 @@ class ByHand:
             return total
         mix = losses.mix_loss(made, batch.images, alpha=config.alpha)
         total = total + weights.reconstruction * mix.mean()
-        return total + weights.latent * losses.latent_loss(w, real).mean()
+        if weights.latent:
+            total = total + weights.latent * losses.latent_loss(w, real).mean()
+        return total
 
     @torch.no_grad()
     def keep_average(self) -> None:
@@ -164,8 +175,7 @@ class Contenders:
     """What takes a step with a batch, by name."""
 
     def __init__(self, config: training.Config, frozen: training.Frozen, device: str):
-        self.by_hand = ByHand(game(config, frozen), device)
-        self.device = device
+        self.by_hand, self.device = ByHand(game(config, frozen), device), device
         data = DrawnFaces(frozen.generator, 2 * config.batch_size)
         settings = Settings(steps=1000, batch=config.batch_size, device=device)
         made = {"engine": {}, "engine, stored codes": {}, "engine, as trained": FAST}
@@ -186,11 +196,23 @@ class Contenders:
             )
         return found
 
-    def apart(self) -> float:
-        """The largest difference of M's weights by hand and by the engine, over the largest."""
-        theirs = self.by_hand.mapping.state_dict()
-        ours = self.trainers["engine"].networks["mapping"].state_dict()
-        return max(float((ours[k] - v).abs().max() / v.abs().max()) for k, v in theirs.items())
+
+def gradients_apart(config: training.Config, frozen: training.Frozen, batch: Batch) -> dict:
+    """The largest difference of the gradients by hand and by the method, over their largest."""
+    hand, method = ByHand(game(config, frozen), "cpu"), game(config, frozen)
+    batch, told = without_codes(batch), {}
+    given = hand.given(batch)
+    for phase in method.phases():
+        theirs = hand.adams[phase.name].param_groups[0]["params"]
+        ours = [p for name in phase.parameters for p in method.networks[name].parameters()]
+        terms = phase.loss(batch, Step(0, torch.Generator()))
+        loss = sum(term.mean() * phase.weights.get(name, 1) for name, term in terms.items())
+        found = torch.autograd.grad(loss, ours)
+        expected = torch.autograd.grad(hand.loss(phase.name, batch, *given), theirs)
+        pairs = list(zip(found, expected, strict=True))
+        off = max(float((a - b).abs().max()) for a, b in pairs)
+        told[phase.name] = off / max(float(b.abs().max()) for _, b in pairs)
+    return told
 
 
 def step_times(options: argparse.Namespace, frozen: training.Frozen, device: str) -> dict:
@@ -200,7 +222,6 @@ def step_times(options: argparse.Namespace, frozen: training.Frozen, device: str
     contenders, given = Contenders(config, frozen, device), batches(config, frozen, cycle)
     takers = contenders.all()
     times: dict[str, list[float]] = {name: [] for name in takers}
-    apart = None
     for number in range(options.cycles + 1):
         for name in rotated(list(takers), number):
             start = time.perf_counter()
@@ -208,8 +229,6 @@ def step_times(options: argparse.Namespace, frozen: training.Frozen, device: str
                 takers[name](batch)
             finish(device)
             times[name].append((time.perf_counter() - start) / cycle)
-        if not number:
-            apart = contenders.apart()
     seconds = {name: statistics.median(values[1:]) for name, values in times.items()}
     plain = seconds["by hand"]
     return {
@@ -219,7 +238,7 @@ def step_times(options: argparse.Namespace, frozen: training.Frozen, device: str
         "median step, s": seconds,
         "times the loop by hand": {name: plain / value for name, value in seconds.items()},
         "target": TARGET if device == "cpu" else None,
-        "weights of M apart after a cycle": apart,
+        "gradients apart": gradients_apart(config, frozen, given[0]),
     }
 
 
