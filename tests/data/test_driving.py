@@ -92,6 +92,10 @@ def test_the_face_changes_smoothly_and_the_mouth_at_the_rate_of_speech(moving):
     assert 0 <= float(opening.min()) < 0.05
     assert 0.9 < float(opening.max()) <= 1
     torch.testing.assert_close(weights[:, names.index("jawOpen")], 0.4 * opening)
+    torch.testing.assert_close(weights[:, spoken[2]], 0.3 * opening)
+    funnel = weights[:, names.index("mouthFunnel")]
+    assert (funnel <= 0.4 * opening).all()
+    assert float(funnel.max()) > 0.1
     assert power(opening) > 0.5
     assert power(moving.euler_rad[:, 0]) < 0.02
     moving = [names.index(n) for n in ("mouthSmileLeft", "browInnerUp", "eyeSquintLeft")]
