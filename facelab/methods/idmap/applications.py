@@ -87,7 +87,12 @@ def drive(
 
 
 @torch.no_grad()
-def new_identity(model: IdentityMap, seed: int, *, away_from: Image | None = None) -> Image:
+def new_identity(
+    model: IdentityMap,
+    seed: int,
+    *,
+    away_from: Float[Tensor, "faces 3 height width"] | None = None,
+) -> Image:
     """Return a face that the generator draws from a seed: somebody who does not exist.
 
     With `away_from`, faces of somebody, the least like them of `CANDIDATES` such faces is taken, as
