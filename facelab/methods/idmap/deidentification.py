@@ -79,7 +79,7 @@ def run(order: Order) -> Report:
     Frames are taken in the order of their numbers. One that can't be read, without a face or, under
     the policy "error", with several is left out and listed; where all are, `RECORD` alone is
     written. Raises `DatasetError` when there is no frame or one is missing, `ParameterError` when
-    results would lie beside the originals, and as `session.run` does.
+    results would lie beside the originals or a sheet of them, and as `session.run` does.
     """
     pictures.require_policy(order.policy)
     if order.identity and order.seed is not None:
@@ -91,6 +91,8 @@ def run(order: Order) -> Report:
     frames = _frames(order.frames)
     folder = Folder(order.output, RECORD, "de-identified", order.show_originals, order.overwrite)
     _require_apart(order.output, frames)
+    if not order.show_originals:
+        _require_no_sheet(order.output)
     targets = folder.targets(frames, expanded(order.identity))
     judged = load_judged(order.checkpoint, order.generator)
     donor = _donor(judged, order, frames)
@@ -121,6 +123,15 @@ def _require_apart(output: Path, frames: list[Path]) -> None:
         raise ParameterError(
             f"{output} holds pictures to be de-identified; give another folder, so that no "
             "original lies among the results"
+        )
+
+
+def _require_no_sheet(output: Path) -> None:
+    """Refuse a folder whose sheet may show originals: of an earlier call, it would be left there."""
+    if (output / pictures.SHEET).exists():
+        raise ParameterError(
+            f"{output / pictures.SHEET} may show the person as he or she is; delete it, or give "
+            "another folder"
         )
 
 

@@ -701,8 +701,10 @@ def test_files_that_are_there_are_kept(hide, frames, tmp_path):
         with pytest.raises(ParameterError, match="exists; give another folder, or --overwrite"):
             hide(folder, aligned=True)
         (tmp_path / "out" / name).unlink()
-    (tmp_path / "out/sheet.png").write_bytes(b"precious")
     assert hide(folder, aligned=True).rows
+    (tmp_path / "out/sheet.png").write_bytes(b"precious")
+    with pytest.raises(ParameterError, match=r"sheet\.png may show the person as he or she is"):
+        hide(folder, aligned=True, overwrite=True)
     assert (tmp_path / "out/sheet.png").read_bytes() == b"precious"
     with pytest.raises(ParameterError, match=r"sheet\.png|0\.png"):
         hide(folder, aligned=True, show_originals=True)
