@@ -34,6 +34,7 @@ from facelab.types import Image
 
 Logits = Float[Tensor, " batch"]
 PerSample = Float[Tensor, " batch"]
+Things = Float[Tensor, "batch *shape"]  # images, or vectors
 Reading = Literal["began", "printed"]
 
 
@@ -85,7 +86,7 @@ def least_squares_generator(fake: Logits) -> PerSample:
 # --- regularisers --------------------------------------------------------------------------------
 
 
-def r1_penalty(logits: Logits, real: Float[Tensor, "batch *shape"]) -> PerSample:
+def r1_penalty(logits: Logits, real: Things) -> PerSample:
     """Return |dD(x)/dx|^2 at real images, or vectors, which may be differentiated once more.
 
     `logits` must have been computed from `real`, which must require a gradient. The loss is

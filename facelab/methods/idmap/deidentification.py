@@ -127,7 +127,7 @@ def _require_apart(output: Path, frames: list[Path]) -> None:
 
 
 def _require_no_sheet(output: Path) -> None:
-    """Refuse a folder whose sheet may show originals: of an earlier call, it would be left there."""
+    """Refuse a folder with the sheet of an earlier call, which may show originals."""
     if (output / pictures.SHEET).exists():
         raise ParameterError(
             f"{output / pictures.SHEET} may show the person as he or she is; delete it, or give "
