@@ -121,16 +121,16 @@ TINY = Config(
 # the critic is too flat to tell a vector of half the length. At higher rates than these M's vectors
 # swing about as fast as their average forgets, and the average is short.
 BOOK = Config(
-    weights=Weights(identity=10.0, landmarks=0.003, reconstruction=0.5),
+    weights=Weights(identity=7.0, landmarks=0.003, reconstruction=0.5),
     gamma=1.0,
     cross=2,
     pretrain_steps=5000,
     learning_rate=1e-4,
     adversarial_rate=2e-5,
     critic_rate=1e-4,
-    halve_at=(12_000, 16_000),
+    halve_at=(8000, 11_000, 14_000),
     batch_size=16,
-    ema_decay=0.998,
+    ema_decay=0.995,
 )
 # StyleGAN2 for StyleGAN, for it is what is published in formats that can be read safely; a reader
 # gives the file in place of the name.
