@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Said = Literal["reproduced", "partly reproduced", "not reproduced"]
 
@@ -29,3 +29,12 @@ class Verdict:
 def said(wholly: bool, partly: bool = False) -> Said:
     """Return the verdict on a claim that holds wholly, partly or not."""
     return "reproduced" if wholly else "partly reproduced" if partly else "not reproduced"
+
+
+def at(record: Any, *names: object) -> Any:
+    """Return what stands below these names in a record, None where one of them is missing."""
+    for name in names:
+        if not isinstance(record, Mapping):
+            return None
+        record = record.get(name)
+    return record

@@ -6,6 +6,8 @@ and, where a recogniser is named, the face's code, so that a training need not c
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from facelab.data.base import FaceDataset, Indices
 from facelab.data.seeding import require_split, stream
@@ -18,12 +20,30 @@ from facelab.types import Batch, Latent
 
 RECIPE = "latents-1"  # changes whenever the same seed gives other faces
 W_LABEL = "w"
-AT_ONCE = 64
+AT_ONCE, MAPPED = 64, 512  # pictures, and latents
 
 
 def code_label(embedder: str) -> str:
     """Return the name of the label that has a recogniser's codes."""
     return f"code_{embedder.replace('-', '_')}"
+
+
+@torch.no_grad()
+def vectors_of(
+    generator: Generator, z: Latent, truncation: float = 1.0
+) -> Float[Tensor, "batch w"]:
+    """Return what `synthesis` draws from for latents z, on the CPU.
+
+    `truncation` below 1 brings the vectors nearer to their mean (Karras et al. 2019, appendix B):
+    the generator's own where it has a mapping network and else that of the prior, 0. Raises
+    `ParameterError` when a mean was not measured.
+    """
+    where = next(generator.parameters()).device
+    w = torch.cat([generator.mapping(part.to(where)) for part in z.split(MAPPED)])
+    if truncation != 1:
+        own = getattr(generator, "truncate", None)
+        w = own(w, truncation) if own else truncate(w, w.new_zeros(w.shape[1]), truncation)
+    return w.cpu()
 
 
 class DrawnFaces(FaceDataset):
@@ -72,14 +92,10 @@ class DrawnFaces(FaceDataset):
     @torch.no_grad()
     def latents(self, indices: Indices) -> Latent:
         """Return the vectors that these faces are drawn from, (batch, w), on the CPU."""
-        words, where = ("latents", self.seed, self.split), self._device()
+        words = ("latents", self.seed, self.split)
         draw = self.generator.sample_latent
         z = torch.cat([draw(1, stream(*words, index)) for index in self.resolve(indices)])
-        w = self.generator.mapping(z.to(where)).cpu()
-        if self.truncation == 1:
-            return w
-        mean = getattr(self.generator, "mean_w", torch.zeros(w.shape[1]))
-        return truncate(w, mean.cpu(), self.truncation)
+        return vectors_of(self.generator, z, self.truncation)
 
     @torch.no_grad()
     def batch(self, indices: Indices) -> Batch:

@@ -19,10 +19,13 @@ MODELS = Path(__file__).parent / "models"  # the checkpoints that the book ships
 LARGEST = 4096  # of a network's widths; a file's header can't ask for more
 
 
-def choose(presets: Mapping[str, Config], name: str) -> Config:
-    """Return the preset of this name. Raises `ParameterError` when there is none."""
+def choose(presets: Mapping[str, Config], name: str, what: str = "preset") -> Config:
+    """Return the preset, or whatever else it is, of this name.
+
+    Raises `ParameterError` when there is none.
+    """
     if name not in presets:
-        raise ParameterError(f"preset {name!r} is unknown; choose one of {', '.join(presets)}")
+        raise ParameterError(f"{what} {name!r} is unknown; choose one of {', '.join(presets)}")
     return presets[name]
 
 

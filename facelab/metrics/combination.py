@@ -33,7 +33,7 @@ from facelab.metrics.extractors import Extractor
 from facelab.metrics.features import Features
 from facelab.metrics.frechet import frechet_distance
 from facelab.metrics.kernel import kernel_distance
-from facelab.metrics.paired import compare
+from facelab.metrics.paired import compare_people
 from facelab.recognition.embedder import Embedder
 from facelab.recognition.face_readers import LANDMARKS, POSE
 from facelab.recognition.face_reading import Points
@@ -172,25 +172,13 @@ def paired(
     JSON values; None where a value is not finite. Raises `ParameterError` for other numbers of
     pairs, or fewer than two people.
     """
-    told: dict[str, dict | None] = {}
     for name in (name for name in first if name in second):
         if len(first[name]) != len(people) or len(second[name]) != len(people):
             raise ParameterError(
                 f"rows of {len(first[name])} and {len(second[name])} pairs, of {len(people)} "
                 "people, can't be compared; make both of the same pairs"
             )
-        own, other = (_of_people(values[name], people) for values in (first, second))
-        finite = own.isfinite().all() and other.isfinite().all()
-        told[name] = (
-            {"unit": UNITS[name], **asdict(compare(own, other, random))} if finite else None
-        )
-    return told
-
-
-def _of_people(values: PerPair, people: People) -> Float[Tensor, " people"]:
-    numbers, index = people.unique(return_inverse=True)
-    total = torch.zeros(len(numbers), dtype=torch.float64).index_add(0, index, values.double())
-    return total / index.bincount(minlength=len(numbers))
+    return compare_people(first, second, people, random, UNITS)
 
 
 # --- tables --------------------------------------------------------------------------------------

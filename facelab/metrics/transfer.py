@@ -36,7 +36,7 @@ from facelab.metrics.bootstrap import (
 from facelab.metrics.extractors import Extractor
 from facelab.metrics.features import Features
 from facelab.metrics.kernel import kernel_distance
-from facelab.metrics.paired import compare
+from facelab.metrics.paired import compare_people
 from facelab.metrics.separation import ratio_of
 from facelab.recognition.judges import require_unseen
 
@@ -203,17 +203,4 @@ def enhancement_report(
     its difference is after less before. Returns JSON values; None where a value is not finite.
     Raises `ParameterError` for fewer than two people.
     """
-    told: dict[str, dict | None] = {}
-    for name, first in after.items():
-        own, other = (_of_people(values, people) for values in (first, before[name]))
-        finite = own.isfinite().all() and other.isfinite().all()
-        told[name] = (
-            {"unit": UNITS[name], **asdict(compare(own, other, random))} if finite else None
-        )
-    return told
-
-
-def _of_people(values: PerFace, people: People) -> Float[Tensor, " people"]:
-    numbers, index = people.unique(return_inverse=True)
-    total = torch.zeros(len(numbers), dtype=torch.float64).index_add(0, index, values.double())
-    return total / index.bincount(minlength=len(numbers))
+    return compare_people(after, before, people, random, UNITS)

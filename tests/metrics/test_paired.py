@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from facelab.errors import ParameterError
+from facelab.metrics import paired
 from facelab.metrics.paired import compare, mean_interval
 
 
@@ -58,3 +59,19 @@ def test_too_few_things():
         compare(torch.ones(1), torch.ones(1), seeded())
     with pytest.raises(ParameterError, match="3 and 2 values"):
         compare(torch.ones(3), torch.ones(2), seeded())
+
+
+def test_a_persons_rows_are_averaged_before_people_are_compared():
+    people = torch.tensor([7, 7, 2, 2, 2])
+    first = {"a": torch.tensor([1.0, 3.0, 6.0, 6.0, 9.0]), "only": torch.zeros(5)}
+    second = {"a": torch.zeros(5), "b": torch.zeros(5)}
+    assert paired.per_person(first["a"], people).tolist() == [7, 2]
+    told = paired.compare_people(
+        first, second, people, torch.Generator().manual_seed(0), {"a": "px"}
+    )
+    assert set(told) == {"a"}
+    assert (told["a"]["unit"], told["a"]["things"]) == ("px", 2)
+    assert told["a"]["difference"] == pytest.approx(4.5)
+    first["a"][0] = torch.inf
+    told = paired.compare_people(first, second, people, torch.Generator(), {"a": "px"})
+    assert told == {"a": None}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facelab.methods.diat.tasks import TASKS
-from facelab.verdicts import Verdict, said
+from facelab.verdicts import Verdict, at, said
 
 Record = Mapping[str, Any]
 Rows = Mapping[str, Record]
@@ -39,14 +39,14 @@ def verdicts(ablation: Record | None, speed: Record | None) -> list[Verdict]:
 
     Records, and rows of them, may be missing.
     """
-    shipped, variants = (_at(ablation, part) or {} for part in ("shipped", "variants"))
+    shipped, variants = (at(ablation, part) or {} for part in ("shipped", "variants"))
     return [
         of_tasks("diat.local", shipped, local=True),
         of_tasks("diat.global", shipped, local=False),
         of_speed(speed),
-        of_identity_loss(variants, _at(ablation, SAME_SHARE)),
+        of_identity_loss(variants, at(ablation, SAME_SHARE)),
         of_smoothness(variants),
-        of_adaptive(variants, _at(ablation, STEPS)),
+        of_adaptive(variants, at(ablation, STEPS)),
         of_enhancement(variants),
         of_generalises(shipped),
     ]
@@ -66,7 +66,7 @@ def of_tasks(claim: str, shipped: Rows, *, local: bool) -> Verdict:
     for title, row in rows.items():
         figures |= _of_transfer(title, row, (OUTSIDE,) if local else (IDENTITY,))
         if row is not None and not local:
-            again = _at(row, "re-rendering", IDENTITY, "value")
+            again = at(row, "re-rendering", IDENTITY, "value")
             figures[f"{title}, {IDENTITY} of a re-rendering"] = again
     done = [transferred(row) for row in rows.values()]
     return Verdict(claim, figures, said(all(done), any(done)))
@@ -79,7 +79,7 @@ def of_generalises(shipped: Rows) -> Verdict:
     paper shows. Partly: some are. A shipped task of which no such faces were found is not.
     """
     tasks = [task for task in TASKS.values() if task.name in shipped]
-    rows = {task.title: _at(shipped[task.name], "generated faces") for task in tasks}
+    rows = {task.title: at(shipped[task.name], "generated faces") for task in tasks}
     figures: Figures = {} if rows else {ACCEPTED: None}
     for title, row in rows.items():
         figures |= _of_transfer(title, row)
@@ -94,8 +94,8 @@ def transferred(row: Record | None) -> bool:
     The interval of the share accepted lies above that of the inputs as they are, and the identity
     distance is less than half of a stranger's.
     """
-    low, high = _at(row, ACCEPTED, "interval", "low"), _at(row, BEFORE, "interval", "high")
-    share = _at(row, STRANGERS, "value")
+    low, high = at(row, ACCEPTED, "interval", "low"), at(row, BEFORE, "interval", "high")
+    share = at(row, STRANGERS, "value")
     return None not in (low, high, share) and low > high and share < FAR
 
 
@@ -104,7 +104,7 @@ def _of_transfer(title: str, row: Record | None, more: Sequence[str] = ()) -> Fi
         return {f"{title}, {ACCEPTED}": None}
     names = {ACCEPTED: ACCEPTED, "of the inputs": BEFORE, STRANGERS: STRANGERS}
     names |= {name: name for name in more}
-    return {f"{title}, {told}": _at(row, name, "value") for told, name in names.items()}
+    return {f"{title}, {told}": at(row, name, "value") for told, name in names.items()}
 
 
 # --- variants ------------------------------------------------------------------------------------
@@ -120,8 +120,8 @@ def of_identity_loss(variants: Rows, same: Record | None) -> Verdict:
     """
     always, sometimes, closer = [], [], {}
     for keeper in ("diat-2", "diat-a0"):
-        runs = list((_at(same, f"{keeper} less diat-1") or {}).values())
-        less = [_at(run, "less") for run in runs if (_at(run, ACCEPTED) or 0.0) >= SEEN]
+        runs = list((at(same, f"{keeper} less diat-1") or {}).values())
+        less = [at(run, "less") for run in runs if (at(run, ACCEPTED) or 0.0) >= SEEN]
         whole = bool(less) and len(less) == len(runs) and None not in less
         always.append(whole and max(less) < 0 and len(less) >= AGREE)
         sometimes.append(whole and statistics.fmean(less) < 0)
@@ -158,8 +158,8 @@ def of_adaptive(variants: Rows, steps: Record | None) -> Verdict:
     steps are enough. Partly: one of the two is so with every seed, fewer steps being enough.
     """
     nearer = min(differences(variants, "diat-3", "diat-a0", COLOUR), default=0) > 0
-    runs = (_at(steps, "seeds") or {}).values()
-    found = [_at(run, "both", "ratio of steps") for run in runs]
+    runs = (at(steps, "seeds") or {}).values()
+    found = [at(run, "both", "ratio of steps") for run in runs]
     most = math.inf if None in found else max(found, default=math.inf)
     figures = _means(variants, ("diat-3", "diat-a0", "diat", "diat-a"), (COLOUR,))
     figures["steps of diat-a0 / of diat-3"] = None if None in found else _mean(found)
@@ -197,10 +197,8 @@ def differences(
 
     Numbers below `least` count as that. Empty where a variant or a number is missing.
     """
-    rows = [_at(variants, name, "seeds") or {} for name in (one, other)]
-    found = [
-        [_at(row, seed, title, "value") for row in rows] for seed in rows[0] if seed in rows[1]
-    ]
+    rows = [at(variants, name, "seeds") or {} for name in (one, other)]
+    found = [[at(row, seed, title, "value") for row in rows] for seed in rows[0] if seed in rows[1]]
     if any(None in pair for pair in found):
         return []
     return [max(least, a) - max(least, b) for a, b in found]
@@ -209,7 +207,7 @@ def differences(
 def _means(variants: Rows, names: Sequence[str], titles: Sequence[str]) -> Figures:
     """Return the means over seeds by what they mean."""
     return {
-        f"{title}, {name}": _at(variants, name, "over seeds", title, "mean")
+        f"{title}, {name}": at(variants, name, "over seeds", title, "mean")
         for title in titles
         for name in names
     }
@@ -227,8 +225,8 @@ def of_speed(record: Record | None) -> Verdict:
     fast on each. With steps that are assumed the ratio is as large as one assumes.
     """
     ratios = _ratios(record or {})
-    paper, steps = _at(record, "paper", "ratio"), _at(record, "steps of a picture", "steps")
-    counted = _at(record, "steps of a picture", "whence") == "counted"
+    paper, steps = at(record, "paper", "ratio"), at(record, "steps of a picture", "steps")
+    counted = at(record, "steps of a picture", "whence") == "counted"
     figures: Figures = {f"steps of a picture, {'counted' if counted else 'assumed'}": steps}
     figures |= {f"optimisation / one pass, {device}": ratio for device, ratio in ratios.items()}
     if not ratios or paper is None:
@@ -242,12 +240,12 @@ def _ratios(record: Record) -> dict[str, float]:
     """Return the ratio of the slowest pass by device, or number of threads, that was measured."""
     found = {}
     for device, sizes in record.items():
-        baselines = _at(sizes, "PAPER", "optimisation") or {}
+        baselines = at(sizes, "PAPER", "optimisation") or {}
         times = [
             ratio
             for name, row in baselines.items()
             if name != "adaptive"
-            for ratio in (_at(row, "times one pass in float32") or {}).values()
+            for ratio in (at(row, "times one pass in float32") or {}).values()
         ]
         if times:
             found[device] = min(times)
@@ -255,15 +253,6 @@ def _ratios(record: Record) -> dict[str, float]:
 
 
 # --- what may be missing -------------------------------------------------------------------------
-
-
-def _at(record: Any, *names: object) -> Any:
-    """Return what stands below these names, None where one of them is missing."""
-    for name in names:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(name)
-    return record
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -28,7 +28,6 @@ from facelab.recognition.embedder import embedder as find_embedder
 from facelab.recognition.face_readers import AttributeClassifier, attribute_judge
 from facelab.recognition.gallery import faces_of_files
 from facelab.recognition.judges import require_unseen
-from facelab.recognition.pictures import SHEET_SIDE_PX as SHEET_SIDE_PX
 from facelab.recognition.pictures import SHOWN, Folder, Report, Result
 from facelab.types import Picture
 

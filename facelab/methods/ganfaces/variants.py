@@ -108,6 +108,5 @@ def derive(base: Config, name: str) -> Config:
 
     Raises `ParameterError` when there is no such variant.
     """
-    if name not in VARIANTS:
-        presets.require(False, f"variant {name!r}", f"one of: {', '.join(VARIANTS)}")
-    return dataclasses.replace(base, weights=VARIANTS[name].change(base.weights))
+    change = presets.choose(VARIANTS, name, "variant").change
+    return dataclasses.replace(base, weights=change(base.weights))

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facelab.verdicts import Verdict, said
+from facelab.verdicts import Verdict, at, said
 
 Record = Mapping[str, Any]
 Figures = dict[str, float | None]
@@ -44,20 +44,19 @@ HIDDEN = 0.1  # of the frames: at most one in ten may still be verified as the d
 RULE = "mean"  # of the verification: a person's pictures together
 
 
-def verdicts(record: Record | None, speed: Record | None = None) -> list[Verdict]:
+def verdicts(record: Record | None) -> list[Verdict]:
     """Return the verdicts on all claims of this paper, in the order of the ledger.
 
-    Records, and parts of them, may be missing. No claim of the paper is about speed, so `speed`,
-    the record of `benchmarks/idmap_speed.py`, is not looked at.
+    The record, and parts of it, may be missing. No claim of the paper is about speed.
     """
-    differences, rows = _at(record, "differences"), _at(record, "variants")
+    differences, rows = at(record, "differences"), at(record, "variants")
     return [
         of_table1(record),
         of_table2(record),
         of_landmark_loss(differences),
         of_latent_discriminator(differences, rows),
-        of_interpolation(_at(record, "paths")),
-        of_sequences(_at(record, "sequences"), _at(record, "de-identification")),
+        of_interpolation(at(record, "paths")),
+        of_sequences(at(record, "sequences"), at(record, "de-identification")),
     ]
 
 
@@ -75,10 +74,10 @@ def of_table1(record: Record | None) -> Verdict:
     """
     figures: Figures = {}
     for kind in KINDS:
-        rows = _at(record, kind, "rows")
+        rows = at(record, kind, "rows")
         figures |= _of_rows(kind, rows)
         figures[f"{kind}, share of the way to I_id's identity"] = way(rows)
-    tables = [_at(record, kind, "rows") for kind in KINDS]
+    tables = [at(record, kind, "rows") for kind in KINDS]
     keeps = all(wide(rows) and kept(rows, EXPRESSION) and kept(rows, POSE) for rows in tables)
     first = tables[0]
     some = recognised(first) and (kept(first, EXPRESSION) or kept(first, POSE))
@@ -88,18 +87,18 @@ def of_table1(record: Record | None) -> Verdict:
 def _of_rows(kind: str, rows: Record | None) -> Figures:
     figures: Figures = {}
     for name in (MAP, THEIRS, STRANGERS, LORD):
-        if name == LORD and _at(rows, LORD) is None and kind != GENERATED:
+        if name == LORD and at(rows, LORD) is None and kind != GENERATED:
             continue
         for title in (IDENTITY, EXPRESSION, POSE):
-            figures[f"{kind}, {title}, {name}"] = _at(rows, name, title, "mean")
-        figures[f"{kind}, distance, {name}"] = _at(rows, name, "distance", "value")
+            figures[f"{kind}, {title}, {name}"] = at(rows, name, title, "mean")
+        figures[f"{kind}, distance, {name}"] = at(rows, name, "distance", "value")
     return figures
 
 
 def way(rows: Record | None) -> float | None:
     """Return how far the map's identity is on the way from I_attr's person to I_id's."""
     names = (MAP, STRANGERS, THEIRS)
-    found, stranger, own = (_at(rows, name, IDENTITY, "mean") for name in names)
+    found, stranger, own = (at(rows, name, IDENTITY, "mean") for name in names)
     if None in (found, stranger, own) or own <= stranger:
         return None
     return (found - stranger) / (own - stranger)
@@ -107,7 +106,7 @@ def way(rows: Record | None) -> float | None:
 
 def recognised(rows: Record | None) -> bool:
     """Whether the map's identity is above a stranger's, the intervals being apart."""
-    return _below(_at(rows, STRANGERS, IDENTITY), _at(rows, MAP, IDENTITY))
+    return _below(at(rows, STRANGERS, IDENTITY), at(rows, MAP, IDENTITY))
 
 
 def wide(rows: Record | None) -> bool:
@@ -117,14 +116,14 @@ def wide(rows: Record | None) -> bool:
 
 def kept(rows: Record | None, title: str) -> bool:
     """Whether the map's error is below that of I_id as it is, the intervals being apart."""
-    return _below(_at(rows, MAP, title), _at(rows, THEIRS, title))
+    return _below(at(rows, MAP, title), at(rows, THEIRS, title))
 
 
 def beats_lord(rows: Record | None) -> bool:
     """Whether LORD is worse than the map in every column of table 1, by the means."""
-    lower = [_at(rows, LORD, IDENTITY, "mean"), _at(rows, MAP, IDENTITY, "mean")]
+    lower = [at(rows, LORD, IDENTITY, "mean"), at(rows, MAP, IDENTITY, "mean")]
     pairs = [lower] + [
-        [_at(rows, name, *title) for name in (MAP, LORD)]
+        [at(rows, name, *title) for name in (MAP, LORD)]
         for title in ((EXPRESSION, "mean"), (POSE, "mean"), ("distance", "value"))
     ]
     return all(None not in pair and pair[0] < pair[1] for pair in pairs)
@@ -140,11 +139,11 @@ def of_table2(record: Record | None) -> Verdict:
     figures: Figures = {}
     checks, pixels = [], []
     for kind in KINDS:
-        rows = _at(record, "reconstruction", kind, "rows")
+        rows = at(record, "reconstruction", kind, "rows")
         for title in (RMSE, PSNR, IDENTITY, EXPRESSION, POSE):
             for name in (MAP, SEARCH):
-                figures[f"{kind}, {title}, {name}"] = _at(rows, name, title, "mean")
-        one, other = (lambda title, n=n, r=rows: _at(r, n, title) for n in (MAP, SEARCH))
+                figures[f"{kind}, {title}, {name}"] = at(rows, name, title, "mean")
+        one, other = (lambda title, n=n, r=rows: at(r, n, title) for n in (MAP, SEARCH))
         found = [_below(other(RMSE), one(RMSE)), _below(one(PSNR), other(PSNR))]
         pixels += found
         checks += [*found, _below(one(IDENTITY), other(IDENTITY))]
@@ -201,25 +200,25 @@ def of_latent_discriminator(differences: Record | None, rows: Record | None) -> 
 
 def by_seed(differences: Record | None, variant: str, title: str) -> list[float]:
     """Return a variant's differences from the full method; empty where a seed has none."""
-    seeds = (_at(differences, f"{variant} less {FULL}") or {}).values()
-    found = [_at(row, title) for row in seeds]
+    seeds = (at(differences, f"{variant} less {FULL}") or {}).values()
+    found = [at(row, title) for row in seeds]
     return [] if None in found else found
 
 
 def _realism(differences: Record | None) -> str:
     """The name of the distance that the differences have."""
-    rows = (_at(differences, f"{NO_CRITIC} less {FULL}") or {}).values()
+    rows = (at(differences, f"{NO_CRITIC} less {FULL}") or {}).values()
     return next((name for name in REALISM if any(name in row for row in rows)), REALISM[0])
 
 
 def _seeds(rows: Record | None) -> list[str]:
     """The seeds that both variants were trained with."""
-    both = [_at(rows, name, "seeds") or {} for name in (FULL, NO_CRITIC)]
+    both = [at(rows, name, "seeds") or {} for name in (FULL, NO_CRITIC)]
     return [seed for seed in both[0] if seed in both[1]]
 
 
 def _distance_out(rows: Record | None, variant: str, seed: str) -> float | None:
-    return _at(rows, variant, "seeds", seed, "latent", FAR)
+    return at(rows, variant, "seeds", seed, "latent", FAR)
 
 
 def _off(value: float | None) -> float:
@@ -244,19 +243,19 @@ def of_interpolation(paths: Record | None) -> Verdict:
     figures: Figures = {}
     whole, mean = [], []
     for space, factor in WAYS:
-        way_of = _at(paths, space, factor)
+        way_of = at(paths, space, factor)
         other = "attributes" if factor == "identity" else "identity"
-        order = _at(way_of, "moved", GOES[factor], "order")
+        order = at(way_of, "moved", GOES[factor], "order")
         for read in READ[other]:
-            share = _at(way_of, "held", read, "largest share", "value")
+            share = at(way_of, "held", read, "largest share", "value")
             figures[f"{read} in {space}, largest drift while {factor} moves"] = share
-        figures[f"order of {GOES[factor]} in {space}"] = _at(order, "value")
-        drifts = [_at(way_of, "held", read) for read in READ[other]]
-        held = [_at(drift, "largest share", "interval", "high") for drift in drifts]
-        low = _at(order, "interval", "low")
+        figures[f"order of {GOES[factor]} in {space}"] = at(order, "value")
+        drifts = [at(way_of, "held", read) for read in READ[other]]
+        held = [at(drift, "largest share", "interval", "high") for drift in drifts]
+        low = at(order, "interval", "low")
         whole.append(_under(held, HELD) and low is not None and low >= ORDER)
-        means = [_at(drift, "mean share", "value") for drift in drifts]
-        mean.append(_under(means, HELD) and (_at(order, "value") or 0.0) > 0)
+        means = [at(drift, "mean share", "value") for drift in drifts]
+        mean.append(_under(means, HELD) and (at(order, "value") or 0.0) > 0)
     return Verdict("idmap.interpolation", figures, said(all(whole), any(whole) or all(mean)))
 
 
@@ -272,21 +271,21 @@ def of_sequences(sequences: Record | None, hidden: Record | None) -> Verdict:
     own are; by the ends of the intervals. Partly: the head turns with the driver's in the mean, and
     one of the other two holds.
     """
-    variance = _at(sequences, "all", "against the driver", "variance")
-    turns = {name: _at(sequences, "all", "motion", name) for name in ("yaw", "mouth")}
-    rates = _at(hidden, RULE, "rates")
-    high, low = _at(variance, "interval", "high"), _at(turns["yaw"], "interval", "low")
+    variance = at(sequences, "all", "against the driver", "variance")
+    turns = {name: at(sequences, "all", "motion", name) for name in ("yaw", "mouth")}
+    rates = at(hidden, RULE, "rates")
+    high, low = at(variance, "interval", "high"), at(turns["yaw"], "interval", "low")
     steady = high is not None and high < 1
     follows = low is not None and low >= FOLLOWS
-    known = _at(rates, "verified before", "value")
-    after = _at(rates, "verified after", "interval", "high")
+    known = at(rates, "verified before", "value")
+    after = at(rates, "verified after", "interval", "high")
     gone = None not in (known, after) and known >= KNOWN and after <= HIDDEN
     names = ("verified before", "verified after", "stranger verified", "donor verified after",
              "rank-1 before", "rank-1 after")  # fmt: skip
-    figures: Figures = {"identity variance, share of the driver's": _at(variance, "value")}
-    figures |= {f"correlation of {name}": _at(row, "value") for name, row in turns.items()}
-    figures |= {name: _at(rates, name, "value") for name in names}
-    moves = (_at(turns["yaw"], "value") or 0.0) >= FOLLOWS
+    figures: Figures = {"identity variance, share of the driver's": at(variance, "value")}
+    figures |= {f"correlation of {name}": at(row, "value") for name, row in turns.items()}
+    figures |= {name: at(rates, name, "value") for name in names}
+    moves = (at(turns["yaw"], "value") or 0.0) >= FOLLOWS
     wholly = steady and follows and gone
     return Verdict("idmap.sequences", figures, said(wholly, moves and (steady or gone)))
 
@@ -294,21 +293,12 @@ def of_sequences(sequences: Record | None, hidden: Record | None) -> Verdict:
 # --- what may be missing -------------------------------------------------------------------------
 
 
-def _at(record: Any, *names: object) -> Any:
-    """Return what stands below these names, None where one of them is missing."""
-    for name in names:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(name)
-    return record
-
-
 def _below(one: Record | None, other: Record | None) -> bool:
     """Whether one column's interval ends before the other's begins.
 
     A column whose values are all the same, as those of a copy, has an interval of no width.
     """
-    high, low = _at(one, "interval", "high"), _at(other, "interval", "low")
+    high, low = at(one, "interval", "high"), at(other, "interval", "low")
     return None not in (high, low) and high < low
 
 

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from facelab.data.latents import vectors_of
 from facelab.errors import AssetError, CheckpointError, ParameterError
 from facelab.generators import catalogue
-from facelab.generators.generator import Generator, truncate
+from facelab.generators.generator import Generator
 from facelab.types import Latent
 
-AT_ONCE = 512
 MEASURED, SEED = 10_000, 0  # true vectors that a space is measured on, as in figure 9
 READERS_OWN = ("stylegan2-ffhq-256", "stylegan2-ffhq-1024")  # generators of the paper's presets
 JITTER = 1e-6  # of the variance: two directions of a small space may be the same
@@ -25,22 +25,14 @@ JITTER = 1e-6  # of the variance: two directions of a small space may be the sam
 Distances = Float[Tensor, " batch"]
 
 
-@torch.no_grad()
 def true_vectors(
     generator: Generator, count: int, random: torch.Generator, truncation: float = 1.0
 ) -> Latent:
     """Draw vectors of the generator's latent space, (count, w), on the CPU.
 
-    `truncation` below 1 brings them nearer to their mean (Karras et al. 2019, appendix B), which is
-    the generator's own where it has one and else that of the prior, 0.
+    `truncation` is that of `data.latents.vectors_of`.
     """
-    where = next(generator.parameters()).device
-    parts = generator.sample_latent(count, random).split(AT_ONCE)
-    w = torch.cat([generator.mapping(part.to(where)).cpu() for part in parts])
-    if truncation == 1:
-        return w
-    mean = getattr(generator, "mean_w", torch.zeros(w.shape[1]))
-    return truncate(w, mean.cpu(), truncation)
+    return vectors_of(generator, generator.sample_latent(count, random), truncation)
 
 
 def length_of(generator: Generator) -> int:

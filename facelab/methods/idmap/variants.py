@@ -61,6 +61,4 @@ def derive(base: Config, name: str) -> Config:
 
     Raises `ParameterError` when there is no such variant.
     """
-    if name not in VARIANTS:
-        presets.require(False, f"variant {name!r}", f"one of: {', '.join(VARIANTS)}")
-    return VARIANTS[name].change(base)
+    return presets.choose(VARIANTS, name, "variant").change(base)

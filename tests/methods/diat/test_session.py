@@ -15,6 +15,7 @@ from facelab.errors import AssetError, CheckpointError, ImageError, ParameterErr
 from facelab.images import load_image, save_image
 from facelab.methods.diat import checkpoint, session
 from facelab.methods.diat.networks import Shape
+from facelab.recognition import pictures
 from facelab.recognition.align import (
     BOOK,
     TEMPLATES,
@@ -73,7 +74,7 @@ def test_the_sheet_has_input_transformed_and_enhanced(run, face, tmp_path, weigh
     sources = [face(f"{n}.png", seed=n) for n in range(3)]
     run(*sources, aligned=True)
     sheet = load_image(tmp_path / "out/sheet.png")
-    times = session.SHEET_SIDE_PX // 16
+    times = pictures.SHEET_SIDE_PX // 16
     side, gap = 16 * times, 2 * times
     assert sheet.shape == (1, 3, 3 * side + 2 * gap, 3 * side + 2 * gap)
     transfer = checkpoint.load(weights())

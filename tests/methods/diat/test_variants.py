@@ -83,7 +83,7 @@ def test_a_variant_of_a_variant_keeps_what_it_was_given():
 
 
 def test_an_unknown_variant():
-    with pytest.raises(ParameterError, match="variant 'diat-4' can't be used; give one of: diat-1"):
+    with pytest.raises(ParameterError, match="variant 'diat-4' is unknown; choose one of diat-1"):
         derive(BASE, "diat-4")
 
 

@@ -104,7 +104,7 @@ def test_a_variant_of_a_variant_keeps_what_it_was_given():
 
 
 def test_an_unknown_variant():
-    with pytest.raises(ParameterError, match="variant 'stargan' can't be used; give one of: full"):
+    with pytest.raises(ParameterError, match="variant 'stargan' is unknown; choose one of full"):
         derive(BASE, "stargan")
 
 

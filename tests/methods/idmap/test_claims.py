@@ -287,7 +287,7 @@ def test_many_pictures_have_another_distance(record):
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_without_a_record_nothing_is_reproduced(nothing):
-    found = claims.verdicts(nothing, nothing)
+    found = claims.verdicts(nothing)
     assert {v.said for v in found} == {NOT}
     assert all(v.figures for v in found)
     assert {value for v in found for value in v.figures.values()} == {None}

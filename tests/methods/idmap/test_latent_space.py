@@ -1,5 +1,6 @@
 """Where latent vectors lie, by closed forms for N(0, 1)."""
 
+import copy
 import math
 
 import pytest
@@ -17,6 +18,14 @@ def test_true_vectors_are_the_mappings(generator, random):
     torch.testing.assert_close(w, generator.mapping(z))
     half = true_vectors(generator, 5, torch.Generator().manual_seed(0), truncation=0.5)
     torch.testing.assert_close(half, generator.mean_w + 0.5 * (w - generator.mean_w))
+
+
+def test_a_mean_that_was_not_measured_is_no_zero(generator, random):
+    """Truncated to zero in silence, a StyleGAN2's faces would be drawn from elsewhere."""
+    unmeasured = copy.deepcopy(generator)
+    unmeasured.mean_w.zero_()
+    with pytest.raises(ParameterError, match=r"was not measured yet; call measure_mean_w\(\)"):
+        true_vectors(unmeasured, 3, random, truncation=0.7)
 
 
 def test_a_generator_without_a_mapping_is_truncated_to_zero():
