@@ -704,11 +704,13 @@ Markdown(overview.table(("variant", "seeds", *columns), rows))
 
 # %% tags=["hide-input"]
 def over_steps(names, place):
-    """Steps, and a number while training: its mean over the seeds."""
+    """Steps, and a number while training: its mean over seeds that all have."""
+    rows = {title: kept["variants"][n]["seeds"] for title, n in names.items()}
+    shared = sorted(set.intersection(*map(set, rows.values())))
+    print("seeds:", *shared)
     lines = {}
-    for title, name in names.items():
-        rows = kept["variants"][name]["seeds"].values()
-        runs = [row["while training"] for row in rows]
+    for title, seeds in rows.items():
+        runs = [seeds[number]["while training"] for number in shared]
         lines[title] = [
             sum(run[n][place] for run in runs) / len(runs)
             for n in range(len(runs[0]))
@@ -724,7 +726,7 @@ figures.show(
         at,
         lines,
         x_axis="step, pre-training included",
-        y_axis="identity distance, mean over seeds",
+        y_axis="identity distance",
         markers=False,
     ),
     alt="The identity distance of three variants over the steps of training.",
@@ -762,7 +764,7 @@ figures.show(
         at,
         lines,
         x_axis="step, pre-training included",
-        y_axis="share accepted, mean over seeds",
+        y_axis="share accepted",
         markers=False,
     ),
     alt="The accepted share of both variants over the steps of training.",
