@@ -36,6 +36,7 @@ from idmap_parts.material import (
 
 SEARCHED_BY = (f"{ROOM}/optimisation", f"{ROOM}/losses")
 SEARCHED_AT_ONCE = 20
+AS_GIVEN = "map, w as M gives it"
 KINDS = ("generated", "photo-like")
 SHOWN = 200  # vectors of figure 9
 
@@ -80,6 +81,8 @@ class Tables:
         def make() -> dict:
             combiners = {"map": self.model, "copy I_id": copy_identity,
                          "copy I_attr": copy_attributes}  # fmt: skip
+            if self.model.length is not None:
+                combiners[AS_GIVEN] = self.as_given
             if self.lord is not None:
                 combiners["LORD"] = self.lord.combine
             rows = {name: pairs.combined(change) for name, change in combiners.items()}
@@ -89,6 +92,10 @@ class Tables:
             return told | {"faces": pairs.words}
 
         return kept(make, "table 1", *self.words(pairs), by=__file__)
+
+    def as_given(self, identity: Image, attributes: Image) -> Image:
+        """M's vectors drawn as they are."""
+        return self.model.draw(self.model.predict(identity, attributes))
 
     def _table1(self, rows: Mapping[str, Faces], pairs: Pairs) -> dict:
         judges = self.judges

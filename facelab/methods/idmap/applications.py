@@ -56,7 +56,7 @@ def between(
     if space == "w":
         ends = (w[:1].expand(steps, *w.shape[1:]), w[1:].expand(steps, *w.shape[1:]))
         w = interpolate_linear(*ends, where)
-    return model.draw(w)
+    return model.picture(w)
 
 
 def _require(factor: str, space: str, steps: int) -> None:
@@ -83,7 +83,7 @@ def drive(
     code = model.identity_code(identity).mean(0, keepdim=True)
     for batch in frames:
         for part in batch.split(AT_ONCE):
-            yield model.draw(model.w(code.expand(len(part), -1), model.attribute_code(part)))
+            yield model.picture(model.w(code.expand(len(part), -1), model.attribute_code(part)))
 
 
 @torch.no_grad()

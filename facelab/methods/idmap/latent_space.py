@@ -5,6 +5,7 @@ and covariances are measured on true vectors, and Mahalanobis distances say how 
 lies: for N(0, 1) in n dimensions their squares follow chi^2 with n degrees of freedom.
 """
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -38,6 +39,19 @@ def true_vectors(
 def length_of(generator: Generator) -> int:
     """Return how long the vectors are that the generator's `synthesis` takes."""
     return true_vectors(generator, 1, torch.Generator()).shape[1]
+
+
+def shell(generator: Generator) -> float | None:
+    """Return how long all vectors of a generator's latent space about are: sqrt(w) of N(0, 1).
+
+    None where a mapping network makes them, or where the prior is another: there short vectors are
+    as true as long ones.
+    """
+    where = next(generator.parameters()).device
+    latent = torch.zeros(1, generator.latents, device=where)
+    if generator.prior != "normal" or generator.mapping(latent) is not latent:
+        return None
+    return math.sqrt(generator.latents)
 
 
 def find_generator(name: str | os.PathLike, w: int, size: int, device: str = "cpu") -> Generator:

@@ -11,10 +11,14 @@ from facelab.generators import presets
 from facelab.generators.generator import Generator
 from facelab.methods.idmap.config import Config
 from facelab.methods.idmap.identity_encoder import IdentityEncoder
+from facelab.methods.idmap.latent_space import shell
 from facelab.methods.idmap.networks import Codes, Mapper, W, attribute_encoder
 from facelab.types import Image
 
 AT_ONCE = 64
+# Of the shell that true vectors of N(0, 1) lie on, at which M's are drawn. Somewhat inside faces
+# are cleaner, which is what truncation is for.
+REACH = 0.85
 
 
 class Encoders(nn.Module):
@@ -31,6 +35,8 @@ class IdentityMap(nn.Module):
 
     Faces are (batch, 3, size, size) in [-1, 1], aligned to the template `framing`. `embedders` are
     the ids of the recognisers that training looked through: none of them may judge what comes out.
+    `length` is what M's vectors are stretched to before they are drawn, None where they are left as
+    they are: see `stretched`.
     Raises `ParameterError` when the generator's pictures have another size than E_attr takes.
     """
 
@@ -45,6 +51,8 @@ class IdentityMap(nn.Module):
         self.config, self.framing, self.size = config, config.framing, config.size
         self.encoders, self.identity, self.generator = encoders, identity, generator
         self.embedders = (identity.embedder.id,)
+        around = shell(generator)
+        self.length = around and REACH * around
         self.eval().requires_grad_(False)
 
     def identity_code(self, images: Image) -> Codes:
@@ -65,6 +73,21 @@ class IdentityMap(nn.Module):
         """Return the generator's pictures of latent vectors, within [-1, 1]."""
         return self.generator.synthesis(w).clamp(-1, 1)
 
+    def stretched(self, w: W) -> W:
+        """Return M's vectors, or ways between them, at the length that the generator knows.
+
+        Not in the paper, whose W has vectors of all lengths. Those of N(0, 1) in many dimensions
+        all have about the same, while what M gives is nearer to a mean of all vectors that would
+        do, and M's averaged weights shorten it again. Drawn as they are, such faces are dull.
+        """
+        if self.length is None:
+            return w
+        return w * (self.length / w.norm(dim=-1, keepdim=True).clamp(min=1e-6))
+
+    def picture(self, w: W) -> Image:
+        """Return the pictures of M's vectors: stretched, then drawn."""
+        return self.draw(self.stretched(w))
+
     @torch.no_grad()
     def predict(self, identity: Image, attributes: Image) -> W:
         """Return M(z) of pairs of faces, row by row."""
@@ -75,7 +98,7 @@ class IdentityMap(nn.Module):
     def forward(self, identity: Image, attributes: Image) -> Image:
         """Return pictures with the identity of one face and all else of the other, row by row."""
         w = self.predict(identity, attributes)
-        return torch.cat([self.draw(part) for part in w.split(AT_ONCE)])
+        return torch.cat([self.picture(part) for part in w.split(AT_ONCE)])
 
     @torch.no_grad()
     def table(

@@ -264,7 +264,7 @@ def read_person(
 @torch.no_grad()
 def dressed(model: IdentityMap, person: Person, face: Picture) -> Picture:
     """Return a face with a person's identity and all else its own: equation 1 with a mean code."""
-    return model.draw(model.w(person.code, model.attribute_code(face)))
+    return model.picture(model.w(person.code, model.attribute_code(face)))
 
 
 # --- one picture ---------------------------------------------------------------------------------

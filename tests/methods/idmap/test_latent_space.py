@@ -36,6 +36,13 @@ def test_a_generator_without_a_mapping_is_truncated_to_zero():
     torch.testing.assert_close(w, 0.7 * z)
 
 
+def test_the_shell_of_a_space(generator):
+    """Vectors of N(0, 1) are about sqrt(n) long; those of W, or of a cube, have no one length."""
+    assert latent_space.shell(DCGAN(latents=9, width=2)) == pytest.approx(3)
+    assert latent_space.shell(DCGAN(latents=9, width=2, prior="uniform")) is None
+    assert latent_space.shell(generator) is None
+
+
 def test_mahalanobis_of_a_normal_space(random):
     """Squared distances of N(0, 1) in 5 dimensions follow chi^2: mean 5, variance 10."""
     w = torch.randn(20_000, 5, generator=random)

@@ -1,12 +1,14 @@
 """The trained map: equation 1, tables of combinations, files."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from facelab.assets import networks
 from facelab.errors import AssetError, CheckpointError, ParameterError
+from facelab.generators.dcgan import DCGAN
 from facelab.methods.idmap import checkpoint, latent_space
 from facelab.methods.idmap.identity_encoder import IdentityEncoder
 from facelab.methods.idmap.model import Encoders, IdentityMap, encoders_of
@@ -19,6 +21,27 @@ def test_one_formula(model, faces):
     made = model.generator.synthesis(model.encoders.mapping(*z)).clamp(-1, 1)
     torch.testing.assert_close(model(a, b), made)
     torch.testing.assert_close(model.predict(a, b), model.encoders.mapping(*z))
+
+
+def test_vectors_of_a_normal_prior_are_stretched(config, seeded, recogniser, random):
+    """To 0.85 of sqrt(n), their directions kept; those of W are left alone."""
+    dcgan = seeded(lambda: DCGAN(latents=8, width=2)).eval()
+    encoders = seeded(lambda: Encoders(config))
+    model = IdentityMap(encoders, IdentityEncoder(recogniser()), dcgan)
+    w = torch.randn(5, 8, generator=random) * torch.tensor([[0.1], [1], [3], [9], [1]])
+    long = model.stretched(w)
+    torch.testing.assert_close(long.norm(dim=1), torch.full((5,), 0.85 * math.sqrt(8)))
+    torch.testing.assert_close(torch.cosine_similarity(long, w), torch.ones(5))
+    torch.testing.assert_close(model.picture(w), model.draw(long))
+    a, b = torch.rand(2, 2, 3, 64, 64, generator=random) * 2 - 1
+    torch.testing.assert_close(model(a, b), model.picture(model.predict(a, b)))
+    assert torch.isfinite(model.stretched(torch.zeros(1, 8))).all()
+
+
+def test_vectors_of_w_are_left_alone(model, random):
+    w = torch.randn(3, 8, generator=random)
+    assert model.length is None
+    torch.testing.assert_close(model.picture(w), model.draw(w))
 
 
 def test_the_table_keeps_identity_along_columns(model, faces):
