@@ -37,6 +37,7 @@ from idmap_parts.material import (
 SEARCHED_BY = (f"{ROOM}/optimisation", f"{ROOM}/losses")
 SEARCHED_AT_ONCE = 20
 AS_GIVEN = "map, w as M gives it"
+ANOTHER = "map, of another's I_id"
 KINDS = ("generated", "photo-like")
 SHOWN = 200  # vectors of figure 9
 
@@ -86,12 +87,22 @@ class Tables:
             if self.lord is not None:
                 combiners["LORD"] = self.lord.combine
             rows = {name: pairs.combined(change) for name, change in combiners.items()}
+            rows[ANOTHER] = self.of_another(pairs)
             told = self._table1(rows, pairs)
             if self.options.optimised:
                 self._add_optimised(told, rows["map"], pairs)
             return told | {"faces": pairs.words}
 
         return kept(make, "table 1", *self.words(pairs), by=__file__)
+
+    def of_another(self, pairs: Pairs) -> Faces:
+        """What the map makes with the identity of the next pair, judged as if it were this one's.
+
+        A recogniser takes pictures of one style for alike: where I_id has another style than what
+        the generator draws, this row is what no identity at all comes to.
+        """
+        wrong = dataclasses.replace(pairs, identity=pairs.identity.roll(-1, 0))
+        return pairs.with_made(wrong.combined(self.model).made)
 
     def as_given(self, identity: Image, attributes: Image) -> Image:
         """M's vectors drawn as they are."""

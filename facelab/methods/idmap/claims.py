@@ -21,6 +21,7 @@ KINDS = (GENERATED, PHOTOS)
 MAP, THEIRS, STRANGERS, LORD, SEARCH = (
     "map", "copy I_id", "copy I_attr", "LORD", "optimisation",
 )  # fmt: skip
+ANOTHER = "map, of another's I_id"
 IDENTITY, EXPRESSION, POSE = "identity", "expression", "pose"
 RMSE, PSNR = "RMSE", "PSNR"
 FAR = "mahalanobis"
@@ -77,6 +78,7 @@ def of_table1(record: Record | None) -> Verdict:
         rows = at(record, kind, "rows")
         figures |= _of_rows(kind, rows)
         figures[f"{kind}, share of the way to I_id's identity"] = way(rows)
+        figures[f"{kind}, identity, {ANOTHER}"] = at(rows, ANOTHER, IDENTITY, "mean")
     tables = [at(record, kind, "rows") for kind in KINDS]
     keeps = all(wide(rows) and kept(rows, EXPRESSION) and kept(rows, POSE) for rows in tables)
     first = tables[0]
