@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from facelab.errors import ParameterError
 
 if TYPE_CHECKING:
+    from facelab.data.base import FaceDataset
     from facelab.phases import Method
 
 # name -> module:class; the class has a classmethod `preset(name)` that returns a `Method`. One that
@@ -25,6 +26,7 @@ METHODS = {
     "idmap": "facelab.methods.idmap.training:Game",
     "lord": "facelab.methods.idmap.lord:Latents",
     "lord-encoders": "facelab.methods.idmap.lord:Encoders",
+    "d2ae": "facelab.methods.d2ae.training:Disentangling",
 }
 PRESETS = ("tiny", "book", "paper")
 
@@ -75,3 +77,19 @@ def _require_start(name: str, found: type, after: str | os.PathLike | None) -> N
             f"{name} goes on from a network of {found.follows}; train that first, export it with "
             "facelab.engine.export.export_weights, and give the file with --after FILE"
         )
+
+
+def fitted(method: "Method", dataset: "FaceDataset", seed: int = 0) -> "Method":
+    """Return a method as data need it: with classifiers of as many people, where it has those.
+
+    A method that depends on its data has `fitted(dataset)`, which returns a new one; all others are
+    returned as they are. The first weights follow from the seed. Raises `DatasetError` for data
+    that the method can't learn from.
+    """
+    import torch
+
+    if not hasattr(method, "fitted"):
+        return method
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return method.fitted(dataset)
