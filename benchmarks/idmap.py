@@ -6,7 +6,8 @@ people of AnnyFaces' test split. Beside the map stand its two inputs as they are
 single vectors (for fewer pairs, its rows say how many) and, where --lord names a file, LORD.
 
 Variants of `facelab.methods.idmap.variants` are trained for the same steps on the same faces; those
-of one seed begin with one pre-training. They are measured on fewer pairs.
+of one seed begin with one pre-training. They are measured on fewer pairs, and their vectors are
+drawn as M gives them, where the map's own are stretched (`facelab.methods.idmap.model`).
 
 Trainings, vectors that were searched, and the parts of the record are kept in runs/bench/idmap/: a
 call that was ended goes on when it is called again, and a part is measured again when its code, its

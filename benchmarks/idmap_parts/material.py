@@ -85,6 +85,11 @@ class Subject:
         return {"sha256": self.sha256, **steps, **{k: header[k] for k in TOLD if k in header}}
 
 
+def unstretched(model: IdentityMap) -> Combine:
+    """What draws a map's vectors as M gives them."""
+    return lambda identity, attributes: model.draw(model.predict(identity, attributes))
+
+
 # --- who judges ----------------------------------------------------------------------------------
 
 

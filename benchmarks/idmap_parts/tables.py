@@ -32,6 +32,7 @@ from idmap_parts.material import (
     pairs_of,
     photo_like,
     stream,
+    unstretched,
 )
 
 SEARCHED_BY = (f"{ROOM}/optimisation", f"{ROOM}/losses")
@@ -83,7 +84,7 @@ class Tables:
             combiners = {"map": self.model, "copy I_id": copy_identity,
                          "copy I_attr": copy_attributes}  # fmt: skip
             if self.model.length is not None:
-                combiners[AS_GIVEN] = self.as_given
+                combiners[AS_GIVEN] = unstretched(self.model)
             if self.lord is not None:
                 combiners["LORD"] = self.lord.combine
             rows = {name: pairs.combined(change) for name, change in combiners.items()}
@@ -103,10 +104,6 @@ class Tables:
         """
         wrong = dataclasses.replace(pairs, identity=pairs.identity.roll(-1, 0))
         return pairs.with_made(wrong.combined(self.model).made)
-
-    def as_given(self, identity: Image, attributes: Image) -> Image:
-        """M's vectors drawn as they are."""
-        return self.model.draw(self.model.predict(identity, attributes))
 
     def _table1(self, rows: Mapping[str, Faces], pairs: Pairs) -> dict:
         judges = self.judges

@@ -22,7 +22,16 @@ from facelab.methods.idmap.model import IdentityMap, encoders_of
 from facelab.methods.idmap.variants import FULL, VARIANTS, derive
 from facelab.metrics.combination import UNITS, table1
 from facelab.recognition.embedder import embedder
-from idmap_parts.material import KEPT, ROOM, Judges, Pairs, drawn_pairs, kept, stream
+from idmap_parts.material import (
+    KEPT,
+    ROOM,
+    Judges,
+    Pairs,
+    drawn_pairs,
+    kept,
+    stream,
+    unstretched,
+)
 from idmap_parts.tables import position, space_of
 
 TRAINED_BY = tuple(
@@ -144,12 +153,15 @@ class Ablation:
         return kept(make, "variant", *words, *self.pairs.words, by=__file__, code_of=TRAINED_BY)
 
     def measured(self, model: IdentityMap) -> dict:
-        """Table 1's columns of a map, and where its vectors lie."""
+        """Table 1's columns of a map, and where its vectors lie: drawn as M gives them.
+
+        Stretched to one length, vectors would no longer show what D_W does to their lengths.
+        """
         judges, pairs = self.judges, self.pairs
+        made = {"map": pairs.combined(unstretched(model))}
         told = table1(
-            {"map": pairs.combined(model)}, judges.embedder, judges.extractor, stream(),
-            references=pairs.references, seen=model.embedders, replicates=judges.replicates,
-            points=judges.points,
+            made, judges.embedder, judges.extractor, stream(), references=pairs.references,
+            seen=model.embedders, replicates=judges.replicates, points=judges.points,
         )["rows"]["map"]  # fmt: skip
         space = space_of(model.generator, model.config.truncation)
         vectors = model.predict(pairs.identity, pairs.attributes)
