@@ -13,6 +13,7 @@ Beyond Face Identification", CVPR 2018.
 | equation 6, and which loss moves what (section 3.5, figure 3) | `training.Disentangling.terms` |
 | section 4.2: rates and weights | `config` |
 | section 4.3: f_C, identity exchanged | `model.Disentangler` |
+| section 4.3: attributes edited, identity interpolated; figures 5b, 9 | `editing` |
 | section 5.2, tables 1 and 2: what is left out | `variants` |
 | figure 11: an adversarial loss | `training.Disentangling.critic_terms` |
 

@@ -54,7 +54,7 @@ class Disentangler(nn.Module):
         """Return f_C = [f_T, f_P] of faces: section 4.3."""
         return torch.cat(self.features(images), dim=1)
 
-    def decode(self, t: Codes, p: Codes) -> Image:
+    def decode(self, t: Codes, p: Float[Tensor, "others _"]) -> Image:
         """Return the pictures of codes, row by row, within [-1, 1].
 
         A gradient flows to the codes. Raises `ParameterError` for codes that don't fit, and for a

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facelab.assets import networks
 from facelab.data.base import FaceDataset
@@ -98,6 +98,22 @@ def model_maker():
 def model(model_of) -> Disentangler:
     """A random autoencoder whose running deviations are not 0."""
     made = model_of()
+    for number, spread in enumerate(made.parts["spread"].values(), 1):
+        spread.statistics.running_var.fill_(number**2)
+    return made
+
+
+@pytest.fixture
+def vivid(model_of) -> Disentangler:
+    """A random autoencoder whose weights keep variances, so that what its codes say is seen.
+
+    Its running deviations are 1 (f_T) and 2 (f_P), as those of `model`.
+    """
+    made, random = model_of(), torch.Generator().manual_seed(5)
+    for part in made.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=random)
+    made.parts["decoder"].levels[-1][-1].weight.mul_(0.3)
     for number, spread in enumerate(made.parts["spread"].values(), 1):
         spread.statistics.running_var.fill_(number**2)
     return made
