@@ -30,6 +30,7 @@ from facelab.types import Picture
 SHEET = "sheet.png"
 SHOWN = 48  # rows of the sheet: the first faces
 SHEET_SIDE_PX = 192  # a face on the sheet is at least about as large
+DIGITS = 6  # of a number in a record
 POLICIES = ("error", "largest", "central")  # those that take one face of a picture
 
 Row = Float[Tensor, "columns 3 side side"]
@@ -81,18 +82,22 @@ class Folder:
         `others` are pictures that were given and have no result. Raises `ParameterError` when one
         of the files is a picture that was given, or is there already.
         """
+        return self.named([picture.stem for picture in pictures], (*pictures, *others))
+
+    def named(self, names: Sequence[str], given: Sequence[Path]) -> list[Path]:
+        """Return where results of these names go, as `targets` does; `given` are all pictures."""
         if self.path.exists() and not self.path.is_dir():
             raise ParameterError(f"{self.path} is a file; give a folder for the results")
         taken = {Path(SHEET).stem}  # a picture may have the sheet's name
         targets = []
-        for picture in pictures:
-            stem, number = picture.stem, 1
+        for name in names:
+            stem, number = name, 1
             while stem.casefold() in taken:  # some file systems don't tell upper from lower case
                 number += 1
-                stem = f"{picture.stem}-{number}"
+                stem = f"{name}-{number}"
             taken.add(stem.casefold())
             targets.append(self.path / f"{stem}.png")
-        self._require_free(targets, (*pictures, *others))
+        self._require_free(targets, given)
         return targets
 
     def _require_free(self, targets: list[Path], given: Sequence[Path]) -> None:
@@ -157,9 +162,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def pictures_of(given: Sequence[Path]) -> list[Path]:
     """Return all picture files, folders searched. Raises `UserError` for one without pictures."""
-    paths = [path.expanduser() for path in given]
-    nested = (pictures_in(path) if path.is_dir() else [path] for path in paths)
+    nested = (pictures_in(path) if path.is_dir() else [path] for path in expanded(given))
     return [picture for found in nested for picture in found]
+
+
+def expanded(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return paths with the home folder's name in place of ~."""
+    return tuple(path.expanduser() for path in paths)
+
+
+def rounded(value: Tensor | float) -> float:
+    """Return a number as records have it."""
+    return round(float(value), DIGITS)
 
 
 def require_policy(policy: str) -> None:

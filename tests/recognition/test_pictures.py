@@ -34,6 +34,24 @@ def test_results_never_meet(folder):
     ]  # fmt: skip
 
 
+def test_results_may_have_names_of_their_own(folder, tmp_path):
+    """A picture elsewhere that has a result's name is no hindrance, one in its place is."""
+    out = tmp_path / "out"
+    given = [tmp_path / "frame-0.png"]
+    given[0].write_bytes(b"precious")
+    wanted = [out / "frame-0.png", out / "sheet-2.png"]
+    assert folder().named(["frame-0", "sheet"], given) == wanted
+    out.mkdir()
+    os.link(given[0], wanted[0])
+    with pytest.raises(ParameterError, match=r"frame-0\.png is one of the pictures to be used"):
+        folder(overwrite=True).named(["frame-0"], given)
+
+
+def test_numbers_of_a_record():
+    assert pictures.rounded(torch.tensor(0.123456789)) == 0.123457
+    assert pictures.rounded(1 / 3) == 0.333333
+
+
 def test_what_is_there_is_kept(folder, tmp_path):
     out, picture = tmp_path / "out", tmp_path / "a.png"
     out.mkdir()

@@ -1,65 +1,39 @@
 """`facelab swap` and `facelab deidentify`: faces with the identity of another."""
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from facelab.recognition.picture_options import (
+    ALIGNED,
+    CHECKPOINT,
+    FILE,
+    RESULTS,
+    Lists,
+    shared,
+    tell,
+)
+
 if TYPE_CHECKING:
     from facelab.recognition.pictures import Report
 
-SKIPPED = 3  # some pictures, or all, could not be used
-FILE = click.Path(path_type=Path)
-SHARED = (
-    click.option("--aligned", is_flag=True, help="All pictures are faces, framed like book64."),
-    click.option("--checkpoint", type=FILE, metavar="FILE",
-                 help="What export_weights wrote.  [the shipped one]"),
-    click.option("--generator", type=FILE, metavar="FILE",
-                 help="That of the checkpoint, where its file is elsewhere now."),
-    click.option("--policy", default="error", show_default=True, metavar="NAME",
-                 help="Which of several faces: largest, central, or error: none."),
-    click.option("--overwrite", is_flag=True, help="Replace files of an earlier call."),
-    click.option("-o", "--output", type=FILE, required=True, metavar="DIR"),
-    click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
-)  # fmt: skip
+GENERATOR = click.option(
+    "--generator",
+    type=FILE,
+    metavar="FILE",
+    help="That of the checkpoint, where its file is elsewhere now.",
+)
+SHARED = (ALIGNED, CHECKPOINT, GENERATOR, *RESULTS)
 
 
-def _shared(command: Callable) -> Callable:
-    """Add the options that both verbs have."""
-    for option in reversed(SHARED):
-        command = option(command)
-    return command
-
-
-class _Lists(click.Command):
-    """Options in `LISTED` take all words up to the next option, as arguments do."""
-
-    LISTED = ("--identity", "--attributes")
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat a listed option before each of its words, for click."""
-        words, listed = [], None
-        for word in args:
-            if word in self.LISTED:
-                listed = word
-            elif word.startswith("-"):
-                listed = None
-                words.append(word)
-            else:
-                words += [listed, word] if listed else [word]
-        return super().parse_args(ctx, words)
-
-
-@click.command(cls=_Lists)
+@click.command(cls=Lists)
 @click.option("--identity", multiple=True, required=True, type=FILE, metavar="IMG...",
               help="Whose identity; several pictures are of one person.")  # fmt: skip
 @click.option("--attributes", multiple=True, required=True, type=FILE, metavar="IMG...",
               help="Pictures that give all else, or folders of them.")  # fmt: skip
 @click.option("--paste", is_flag=True, help="Put each face back into its photograph.")
-@_shared
+@shared(*SHARED)
 def swap(
     identity: tuple[Path, ...],
     attributes: tuple[Path, ...],
@@ -79,7 +53,7 @@ def swap(
 
     report = session.run(session.Order(identity, attributes, output, **given))
     record = output / session.RECORD
-    _tell(report, _swapped(report, record), record, as_json)
+    tell(report, _swapped(report, record), record, as_json)
 
 
 @click.command()
@@ -90,7 +64,7 @@ def swap(
               help="The donor, in place of --seed; repeat it for several pictures.")  # fmt: skip
 @click.option("--show-originals", is_flag=True,
               help="Write sheet.png: original, donor, result. It shows the person.")  # fmt: skip
-@_shared
+@shared(*SHARED)
 def deidentify(frames: tuple[Path, ...], output: Path, as_json: bool, **given: Any) -> None:
     """Give one person's pictures or frames the identity of somebody else: one donor for all.
 
@@ -107,19 +81,7 @@ def deidentify(frames: tuple[Path, ...], output: Path, as_json: bool, **given: A
 
     report = deidentification.run(deidentification.Order(frames, output, **given))
     record = output / deidentification.RECORD
-    _tell(report, _hidden(report, record), record, as_json)
-
-
-def _tell(report: "Report", summary: str, record: Path, as_json: bool) -> None:
-    """Say what came of it, and leave with 3 where pictures were skipped."""
-    for doubt in report.about["warnings"]:
-        click.echo(f"warning: {doubt}", err=True)
-    for failure in report.failures:
-        click.echo(f"skipped: {failure.reason}", err=True)
-    told = summary if report.rows else f"no picture could be used; {record}"
-    click.echo(json.dumps(report.facts()) if as_json else told)
-    if report.failures:
-        sys.exit(SKIPPED)
+    tell(report, _hidden(report, record), record, as_json)
 
 
 def _swapped(report: "Report", record: Path) -> str:

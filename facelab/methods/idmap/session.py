@@ -4,6 +4,7 @@ Pictures stream, as in `recognition.pictures`. Everything is read off faces at t
 and framing, those that were given as well as those that were made, so that both are seen alike.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,6 @@ from torch import Tensor
 from facelab.assets import cache
 from facelab.errors import ParameterError
 from facelab.images import load_image
-from facelab.methods.ganid.scoring import Target
-from facelab.methods.ganid.targets import farthest
 from facelab.methods.idmap import checkpoint, evaluation
 from facelab.methods.idmap.evaluation import EMBEDDER, Seen
 from facelab.methods.idmap.model import IdentityMap
@@ -35,17 +34,21 @@ from facelab.recognition.align import (
 )
 from facelab.recognition.embedder import Embedder
 from facelab.recognition.embedder import embedder as find_embedder
-from facelab.recognition.face_readers import LANDMARKS, POSE, landmark_judge
+from facelab.recognition.face_readers import landmark_judge
 from facelab.recognition.face_reading import Points
 from facelab.recognition.gallery import faces_of, faces_of_files
-from facelab.recognition.judges import require_unseen
-from facelab.recognition.pictures import Folder, Report, Result
+from facelab.recognition.judges import (
+    doubt_of_one_person,
+    judges_of,
+    require_unseen,
+    same_person,
+)
+from facelab.recognition.pictures import Folder, Report, Result, expanded, rounded
 from facelab.recognition.sampling import warp
 from facelab.types import Image, Picture
 
 RECORD = "swap.json"
 OTHER = "dlib"  # judges a map whose loss saw FaceRes
-DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,6 @@ def run(order: Order) -> Report:
     report.about = _about(order, judged, donor)
     folder.finish(report)
     return report
-
-
-def expanded(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return paths with the home folder's name in place of ~."""
-    return tuple(path.expanduser() for path in paths)
 
 
 # --- the networks --------------------------------------------------------------------------------
@@ -164,16 +162,11 @@ class Judged:
 
     def same(self, a: Tensor, b: Tensor) -> list[bool]:
         """Return, row by row, whether embeddings are of one person by the embedder's threshold."""
-        return (Embedder.distance(a, b) < self.embedder.threshold_squared).tolist()
+        return same_person(self.embedder, a, b)
 
     def facts(self) -> dict[str, Any]:
         """Return who judges, as JSON values."""
-        return {
-            "judge": self.embedder.id,
-            "threshold_same_person": self.embedder.threshold_squared,
-            "pose": POSE,
-            "landmarks": LANDMARKS,
-        }
+        return judges_of(self.embedder)
 
 
 def load_judged(path: Path | None = None, generator: Path | None = None) -> Judged:
@@ -198,11 +191,6 @@ def kept(before: Seen, after: Seen) -> dict[str, Any]:
     pose = evaluation.pose_error_deg(before.angles_rad, after.angles_rad)
     points = evaluation.expression_error(after.landmarks, before.landmarks)
     return {"pose_error_deg": rounded(pose), "landmark_error": rounded(points)}
-
-
-def rounded(value: Tensor | float) -> float:
-    """Return a number as records have it."""
-    return round(float(value), DIGITS)
 
 
 # --- one person ----------------------------------------------------------------------------------
@@ -243,22 +231,12 @@ def read_person(
     template = judged.model.template
     found = [faces_of(path, template, policy, aligned=aligned)[0].images for path in paths]
     faces = torch.cat(found)
-    facts: dict[str, Any] = {"pictures": [str(path) for path in paths]}
-    person = as_person(judged, faces, facts)
+    person = as_person(judged, faces, {"pictures": [str(path) for path in paths]})
     if len(paths) == 1:
         return person
-    first, second, distance = farthest(
-        Target(paths[0].stem, judged.read(faces).embeddings, judged.embedder.id)
-    )
-    facts["farthest_distance"] = rounded(distance)
-    if distance <= judged.embedder.threshold_squared:
-        return person
-    doubt = (
-        f"{paths[first]} and {paths[second]} are {distance:.3f} apart, two people by "
-        f"{judged.embedder.id}'s threshold of {judged.embedder.threshold_squared:.3f}; the faces "
-        "will be of somebody between them"
-    )
-    return Person(person.faces, person.code, person.embedding, facts, (doubt,))
+    seen = judged.read(faces).embeddings
+    more, doubts = doubt_of_one_person(paths, seen, judged.embedder)
+    return dataclasses.replace(person, facts=person.facts | more, doubts=doubts)
 
 
 @torch.no_grad()
