@@ -27,6 +27,7 @@ ELSEWHERE = {
     "train": ("facelab.engine.commands", "train"),
     "swap": ("facelab.methods.idmap.commands", "swap"),
     "deidentify": ("facelab.methods.idmap.commands", "deidentify"),
+    "disentangle": ("facelab.methods.d2ae.commands", "disentangle"),
     "transfer": ("facelab.methods.diat.commands", "transfer"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),

@@ -20,6 +20,8 @@ from facelab import images as pictures
 from facelab.data.sitting import Condition, across, sitting
 from facelab.errors import ImageError, ParameterError, UserError
 from facelab.generators.generator import Generator
+from facelab.methods.d2ae import editing
+from facelab.methods.d2ae.model import Disentangler
 from facelab.methods.diat.transfer import Transfer
 from facelab.methods.idmap.model import IdentityMap
 from facelab.recognition.align import crop_faces
@@ -391,6 +393,41 @@ def combined_faces(
     corner = torch.ones_like(identities[:1])
     lines = zip(attributes.split(1), table, strict=True)
     return torch.cat([corner, identities, *(torch.cat(line) for line in lines)])
+
+
+def disentangled(
+    images: Image, model: Disentangler, directions: editing.Directions, side_px: int = 192
+) -> "ipywidgets.VBox":
+    """Offer two faces, a slider from the one's identity to the other's, and attribute sliders.
+
+    `images` (of the model's size) are what can be chosen from: the first face gives all but the
+    identity. An attribute's strength, -1 to 1, is that of `editing.edited`.
+    """
+    import ipywidgets
+
+    codes, last = model.features(images), len(images) - 1
+    ends = [
+        ipywidgets.BoundedIntText(min(k, last), min=0, max=last, description=f"face {k + 1}")
+        for k in range(2)
+    ]
+    share = ipywidgets.FloatSlider(0, min=0, max=1, step=0.02, description="identity")
+    strengths = {
+        name: ipywidgets.FloatSlider(0, min=-1, max=1, step=0.05, description=name)
+        for name in directions
+    }
+    view = ipywidgets.Image(format="png", width=side_px, height=side_px)
+    view.add_class("facelab-disentangled")
+
+    def draw(*_: object) -> None:
+        a, b = (editing.Features(*(code[[box.value]] for code in codes)) for box in ends)
+        wanted = {name: control.value for name, control in strengths.items()}
+        who = editing.between(a, b, share.value)
+        view.value = png(editing.edited(model, who, wanted, directions))
+
+    for control in (*ends, share, *strengths.values()):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox(ends), share, *strengths.values(), view])
 
 
 def png(image: Image) -> bytes:

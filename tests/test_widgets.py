@@ -11,6 +11,10 @@ from facelab import images, widgets
 from facelab.data.sitting import across, sitting
 from facelab.errors import ImageError, ParameterError
 from facelab.generators.dcgan import DCGAN
+from facelab.methods.d2ae import editing
+from facelab.methods.d2ae.config import TINY
+from facelab.methods.d2ae.editing import Direction
+from facelab.methods.d2ae.model import Disentangler
 from facelab.methods.diat.networks import LocalEnhancer, Shape, TransformNetwork
 from facelab.methods.diat.tasks import find_task
 from facelab.methods.diat.transfer import Transfer
@@ -260,3 +264,40 @@ def test_an_uploaded_face_joins(tmp_path, monkeypatch):
     upload.value = (_sent("<b>.png", b"no picture"),)
     assert "&lt;b&gt;.png is not a picture that can be read" in told.value
     assert columns[0].max == 3
+
+
+# --- identity and all else -----------------------------------------------------------------------
+
+
+def test_identity_and_attributes_follow_their_sliders(random):
+    torch.manual_seed(0)
+    model = Disentangler(TINY)
+    for part in model.modules():
+        if isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+    for part in model.parts["spread"].values():
+        part.statistics.running_var.fill_(4)
+    ways = {
+        name: Direction(name, branch, torch.eye(16)[k])
+        for k, (name, branch) in enumerate([("Smiling", "p"), ("Male", "t")])
+    }
+    faces = torch.rand(3, 3, 64, 64, generator=random) * 2 - 1
+    box = widgets.disentangled(faces, model, ways)
+    (first, second), share, smiling, male, view = box.children[0].children, *box.children[1:]
+    assert (first.max, first.value, second.value, smiling.description) == (2, 0, 1, "Smiling")
+    assert (smiling.min, smiling.max, male.min, male.max) == (-1, 1, -1, 1)
+
+    def shows(picture):
+        wanted = images.to_uint8(picture)[0].numpy().astype(int)
+        return np.abs(_levels(view) - wanted).max() <= 1  # rounding, where a batch is another
+
+    assert shows(model(faces[:1]))
+    share.value = 1
+    assert shows(model.swap(faces[1:2], faces[:1]))
+    second.value, share.value = 2, 0.5
+    assert shows(editing.interpolated(model, faces[:1], faces[2:], 3)[1:2])
+    first.value, share.value, smiling.value, male.value = 1, 0, -1, 0.5
+    strengths = {"Smiling": -1, "Male": 0.5}
+    assert shows(editing.edited(model, faces[1:2], strengths, ways))
+    assert not shows(model(faces[1:2]))
+    assert len(widgets.disentangled(faces[:1], model, {}).children) == 3

@@ -57,6 +57,9 @@ def judge(monkeypatch, seeded):
     nn.init.normal_(points.head.weight, 0, 20, generator=torch.Generator().manual_seed(2))
     names = ("Bangs", "Smiling")
     attributes = seeded(lambda: AttributeClassifier(names, TINY), 4).eval().requires_grad_(False)
+    for part in attributes.modules():  # weights that keep variances, or it would see nothing
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, generator=torch.Generator().manual_seed(6))
     asked = []
     monkeypatch.setattr(session, "find_embedder", lambda name: asked.append(name) or found)
     monkeypatch.setattr(session, "landmark_judge", lambda: points)
