@@ -110,16 +110,24 @@ class LatentSpace:
             )
         return cls(w.double().mean(0), torch.cov(w.double().T))
 
+    def draw(self, count: int, random: torch.Generator) -> Latent:
+        """Draw vectors from N(mean, covariance), (count, w), on the CPU."""
+        noise = torch.randn(count, len(self.mean), generator=random, dtype=torch.float64)
+        return (self.mean + noise @ self._root().T).float()
+
+    def _root(self) -> Tensor:
+        """The lower triangular root of the covariance."""
+        eye = torch.eye(len(self.mean), dtype=torch.float64)
+        jitter = JITTER * self.covariance.diagonal().mean()
+        return torch.linalg.cholesky(self.covariance + jitter * eye)
+
     def mahalanobis(self, w: Latent) -> Distances:
         """Return how far vectors lie from the mean, in deviations along their direction.
 
         For true vectors the mean square is their length, `w`.
         """
-        eye = torch.eye(len(self.mean), dtype=torch.float64)
-        jitter = JITTER * self.covariance.diagonal().mean()
-        root = torch.linalg.cholesky(self.covariance + jitter * eye)
         off = (w.double() - self.mean).T
-        return torch.linalg.solve_triangular(root, off, upper=False).norm(dim=0).float()
+        return torch.linalg.solve_triangular(self._root(), off, upper=False).norm(dim=0).float()
 
     def principal(self, w: Latent, axes: int = 2) -> Float[Tensor, "batch axes"]:
         """Return vectors along the space's first principal axes, in its units: figure 9."""

@@ -1,8 +1,8 @@
 """The baseline without a map: every pair's latent vector is optimised by itself.
 
-Gradient descent on w, from the mean face, down the losses of equations 4 to 8 that M and E_attr
-learn from (per-image inversion: Lipton & Tripathi 2017, Creswell & Bharath 2018). What differs from
-the paper's method is that nothing is learned, and that nothing keeps w in the generator's space but
+Gradient descent on w, from the mean face or the best of some, down the losses of equations 4 to 8
+that M and E_attr learn from (per-image inversion: Lipton & Tripathi 2017, Creswell & Bharath 2018).
+What differs from the paper's method is that nothing is learned, and that nothing keeps w in the generator's space but
 `prior`, a weight on the squared Mahalanobis distance, and where the search begins.
 """
 
@@ -17,13 +17,14 @@ from facelab.errors import ParameterError
 from facelab.generators import presets
 from facelab.methods.idmap import losses
 from facelab.methods.idmap.config import Config
-from facelab.methods.idmap.latent_space import LatentSpace
+from facelab.methods.idmap.latent_space import LatentSpace, shell
 from facelab.methods.idmap.training import MODELS_FRAMING, Frozen
 from facelab.recognition.align import reframe
 from facelab.recognition.face_points import SIZE
 from facelab.types import Image, Latent
 
 PerSample = Float[Tensor, " batch"]
+CANDIDATES = 32  # vectors of which a search begins at the best
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,22 @@ class Objective:
         )
 
 
+@torch.no_grad()
+def start_of(objective: Objective, space: LatentSpace, seed: int = 0) -> Latent:
+    """Return where each pair's search begins, (batch, w): the mean of the latent space.
+
+    Where true vectors lie on a shell there is no face at the mean, and perhaps no slope: the
+    pre-trained DCGAN's rectifiers are all shut there. For each pair it is then the best of
+    `CANDIDATES` vectors that are drawn from the seed, the same for all pairs.
+    """
+    count = len(objective.code)
+    if shell(objective.frozen.generator) is None:
+        return space.mean.float().repeat(count, 1)
+    drawn = space.draw(CANDIDATES, torch.Generator().manual_seed(seed)).to(objective.code)
+    values = torch.stack([objective(one.expand(count, -1)) for one in drawn])
+    return drawn[values.argmin(0)]
+
+
 def optimise(
     identity: Image,
     attributes: Image,
@@ -99,9 +116,10 @@ def optimise(
     steps: int = 200,
     learning_rate: float = 0.05,
     prior: float = 0.0,
+    seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
-    """Search a vector for every pair of faces, row by row, from the mean of the latent space.
+    """Search a vector for every pair of faces, row by row, beginning at `start_of` the seed.
 
     `steps` of Adam, as the paper's optimiser, move w. Each pair is its own optimum: a batch gives
     what its pairs would one by one. `progress` is called with the number of steps that are done.
@@ -114,7 +132,7 @@ def optimise(
     presets.require_positive({"prior": prior}, zero=True)
     given = (identity, attributes, frozen, config, space)
     objective = Objective(*given, same=same, prior=prior)
-    w = space.mean.float().repeat(len(identity), 1).requires_grad_()
+    w = start_of(objective, space, seed).requires_grad_()
     adam, told = torch.optim.Adam([w], lr=learning_rate), []
     for step in range(1, steps + 1):
         value = objective(w)

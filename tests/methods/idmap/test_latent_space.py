@@ -54,6 +54,14 @@ def test_mahalanobis_of_a_normal_space(random):
     assert outside.item() == pytest.approx(10 * math.sqrt(5), rel=0.03)
 
 
+def test_vectors_are_drawn_as_the_space_has_them(random):
+    matrix = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.5, 0.3], [0.0, 0.0, 7.0]])
+    space = LatentSpace.of(torch.randn(20_000, 3, generator=random) @ matrix + 4)
+    drawn = LatentSpace.of(space.draw(20_000, random))
+    torch.testing.assert_close(drawn.mean, space.mean, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(drawn.covariance, space.covariance, rtol=0.05, atol=0.25)
+
+
 def test_mahalanobis_counts_deviations(random):
     """Stretching and turning the space and the vectors alike changes nothing."""
     w = torch.randn(500, 3, generator=random)

@@ -1,9 +1,12 @@
 """The search of each pair's vector: what it descends, and that pairs don't know of each other."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from facelab.errors import ParameterError
+from facelab.generators.dcgan import DCGAN
 from facelab.methods.idmap import losses, optimisation
 from facelab.methods.idmap.latent_space import LatentSpace, true_vectors
 from facelab.methods.idmap.optimisation import Objective, optimise
@@ -55,6 +58,25 @@ def test_the_search_begins_at_the_mean_and_goes_down(config, frozen, pairs, spac
     torch.testing.assert_close(found.losses[0], start)
     assert (found.losses[-1] < found.losses[0]).all()
     torch.testing.assert_close(found.images, frozen.generator.synthesis(found.w).clamp(-1, 1))
+
+
+def test_where_there_is_a_shell_the_search_begins_at_the_best_of_some(
+    config, frozen, pairs, random, seeded
+):
+    """Nothing is at the mean of N(0, 1): a generator's rectifiers may all be shut there."""
+    dcgan = seeded(lambda: DCGAN(latents=8, width=2)).eval().requires_grad_(False)
+    frozen = dataclasses.replace(frozen, generator=dcgan)
+    space = LatentSpace.of(true_vectors(dcgan, 2000, random))
+    objective = Objective(*pairs, frozen, config, space, same=False)
+    start = optimisation.start_of(objective, space, seed=3)
+    drawn = space.draw(32, torch.Generator().manual_seed(3))
+    values = torch.stack([objective(one.expand(2, -1)) for one in drawn])
+    torch.testing.assert_close(objective(start), values.min(0).values)
+    assert not torch.equal(values.argmin(0), values.argmax(0))
+    found = optimise(*pairs, frozen, config, space, steps=2, seed=3)
+    torch.testing.assert_close(found.losses[0], values.min(0).values)
+    other = optimisation.start_of(objective, space, seed=4)
+    assert not torch.equal(start, other)
 
 
 def test_a_pair_does_not_know_of_others(config, frozen, pairs, space):
