@@ -2,8 +2,9 @@
 
 Gradient descent on w, from the mean face or the best of some, down the losses of equations 4 to 8
 that M and E_attr learn from (per-image inversion: Lipton & Tripathi 2017, Creswell & Bharath 2018).
-What differs from the paper's method is that nothing is learned, and that nothing keeps w in the generator's space but
-`prior`, a weight on the squared Mahalanobis distance, and where the search begins.
+What differs from the paper's method is that nothing is learned, and that nothing keeps w in the
+generator's space but `prior`, a weight on the squared Mahalanobis distance, and where the search
+begins.
 """
 
 from collections.abc import Callable
