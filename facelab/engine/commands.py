@@ -71,6 +71,7 @@ def train(
     batch = given.pop("batch") or getattr(chosen.config, "batch_size", 64)
     settings = Settings(batch=batch, **given)
     dataset = open_dataset(data, size=getattr(chosen.config, "size", 64), seed=settings.seed)
+    chosen = methods.fitted(chosen, dataset, settings.seed)
     watchers = [TensorBoard(output / "tensorboard")] if tensorboard else []
     result = loop.train(
         chosen, dataset, settings, output, resume=resume, watchers=watchers, preset=preset

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from facelab.data.anny_faces import AnnyFaces
 from facelab.data.packed import pack
 from facelab.engine import checkpoints, loop, methods
 from facelab.engine.commands import train
@@ -96,6 +97,20 @@ def test_the_file_to_go_on_from_reaches_the_method(toy, tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match=r"toy begins with random weights .* out --after"):
         run("toy", *QUICK, "--after", tmp_path / "first", "-o", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_classifier_has_as_many_columns_as_the_data_have_people(toy, tmp_path, monkeypatch):
+    got = {}
+
+    def told(method, dataset, *others, **options):
+        got["people"] = (method.config.people, method.networks["identity"].out_features)
+        return loop.Result("finished", 0, 0.0, {}, (), {}, tmp_path)
+
+    monkeypatch.setattr(loop, "train", told)
+    faces = AnnyFaces(64, 3, 2)
+    monkeypatch.setattr("facelab.data.sources.open_dataset", lambda word, **options: faces)
+    run("d2ae", "--preset", "tiny", *QUICK, "-o", tmp_path)
+    assert got["people"] == (3, 3)
 
 
 def test_an_end_must_be_given(tmp_path):
