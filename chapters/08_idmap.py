@@ -34,9 +34,7 @@ drawn = 192  # faces that the training run in this chapter has
 steps = 60  # its steps
 search = 60  # steps of the searches for single vectors
 frames = 24  # of the driving sequence
-clip = (
-    ""  # a folder with the frames of a video of your own; "" renders a driver
-)
+clip = ""  # a folder with frames of a video; "" renders a driver
 weights = ""  # "" takes the shipped map; else a file of your own
 seed = 0  # where the random numbers start
 
@@ -95,7 +93,7 @@ figures.show(
 # A frozen recogniser $E_\text{id}$ gives one code, a trained encoder $E_\text{attr}$ the other, and a small network $M$ maps both to a latent vector $w$ of a frozen
 # generator $G$:
 #
-# $$ z = \bigl[E_\text{id}(I_\text{id}),\; E_\text{attr}(I_\text{attr})\bigr], \qquad w = M(z), \qquad I_\text{out} = G(w). \tag{8.1} $$
+# $$ z = \bigl[E_\text{id}(I_\text{id}), E_\text{attr}(I_\text{attr})\bigr], \quad w = M(z), \quad I_\text{out} = G(w). \tag{8.1} $$
 
 # %%
 source(type(model).forward)
@@ -210,11 +208,11 @@ inner.prove(inner_points_solution)
 # No landmark says where a lamp is. Pixels do, but pixels also say who it is. The paper's way out: compare pixels only where both sources are **one picture**, so that
 # everything in it is wanted.
 #
-# $$ \mathcal L_\text{mix} = \alpha\,\bigl(1 - \text{MS-SSIM}(I_\text{attr}, I_\text{out})\bigr) + (1 - \alpha)\,\lVert I_\text{attr} - I_\text{out}\rVert_1, \tag{8.4} $$
+# $$ \mathcal L_\text{mix} = \alpha\,(1 - S) + (1 - \alpha)\,\lVert I_\text{attr} - I_\text{out}\rVert_1, \tag{8.4} $$
 #
-# $$ \mathcal L_\text{rec} = \begin{cases} \mathcal L_\text{mix} & I_\text{id} = I_\text{attr} \\ 0 & \text{else.} \end{cases} \tag{8.5} $$
+# $$ \mathcal L_\text{rec} = \mathcal L_\text{mix} \;\text{ where } I_\text{id} = I_\text{attr}, \;\text{ and } 0 \text{ else,} \tag{8.5} $$
 #
-# $\alpha = 0.84$ comes from {cite:t}`zhao2017losses`, who found that the mixture pleases the eye more than either part.
+# with $S$ the MS-SSIM of $I_\text{attr}$ and $I_\text{out}$, 1 where they are the same. $\alpha = 0.84$ comes from {cite:t}`zhao2017losses`, who found that the mixture pleases the eye more than either part.
 
 # %%
 source(losses.mix_loss)
@@ -316,10 +314,10 @@ for term in terms:
 #
 # ## Stay where the generator knows its way
 #
-# Far out, $G$ draws what nobody looked at in training. So a critic $D_W$ learns to tell true vectors from those of $M$, with the $R_1$ penalty of Chapter 4
+# Far out, $G$ draws what nobody looked at in training. So a critic $D_W$ learns to tell true vectors from those of $M$, with the penalty $R_1 = \mathbb E_w \lVert\nabla_w D_W(w)\rVert^2$ of Chapter 4
 # {cite:p}`mescheder2018training`, and $M$ plays against it:
 #
-# $$ \mathcal L_\text{adv}^D = -\mathbb E_{w}\bigl[\log D_W(w)\bigr] - \mathbb E_z\bigl[\log(1 - D_W(M(z)))\bigr] + \tfrac{\gamma}{2}\, \mathbb E_w \lVert\nabla_w D_W(w)\rVert^2, \tag{8.6} $$
+# $$ \mathcal L_\text{adv}^D = -\mathbb E_{w}\bigl[\log D_W(w)\bigr] - \mathbb E_z\bigl[\log(1 - D_W(M(z)))\bigr] + \tfrac{\gamma}{2} R_1, \tag{8.6} $$
 #
 # $$ \mathcal L_\text{adv}^G = -\mathbb E_z\bigl[\log D_W(M(z))\bigr]. \tag{8.7} $$
 
@@ -474,7 +472,7 @@ best = Exercise("8.4 The best critic", _best, 6, 2)
 # %% tags=["exercise"]
 def best_critic(w, m):
     """The logit of the best critic at w."""
-    return torch.zeros_like(w)  # your lines
+    return ...  # your lines
 
 
 best.check(best_critic)
@@ -504,7 +502,7 @@ source(training.Game.phases)
 source(training.Game.other_terms)
 
 # %% [markdown]
-# A short run from random weights, to see the machinery move. Three panels: (8.6), (8.7), and the rest; reconstruction is 0 at the steps that combine.
+# A short run from random weights, to see the machinery move. Three panels: (8.6), (8.7), and the rest, landmarks in squared pixels before their weight; reconstruction is 0 at the steps that combine.
 
 # %%
 small = dataclasses.replace(
