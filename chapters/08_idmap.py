@@ -317,9 +317,9 @@ for term in terms:
 # Far out, $G$ draws what nobody looked at in training. So a critic $D_W$ learns to tell true vectors from those of $M$, with the penalty $R_1 = \mathbb E_w \lVert\nabla_w D_W(w)\rVert^2$ of Chapter 4
 # {cite:p}`mescheder2018training`, and $M$ plays against it:
 #
-# $$ \mathcal L_\text{adv}^D = -\mathbb E_{w}\bigl[\log D_W(w)\bigr] - \mathbb E_z\bigl[\log(1 - D_W(M(z)))\bigr] + \tfrac{\gamma}{2} R_1, \tag{8.6} $$
+# $$ \mathcal L_\text{adv}^D = -\mathbb E_w \log D_W(w) - \mathbb E_z \log\bigl(1 - D_W(M(z))\bigr) + \tfrac{\gamma}{2} R_1, \tag{8.6} $$
 #
-# $$ \mathcal L_\text{adv}^G = -\mathbb E_z\bigl[\log D_W(M(z))\bigr]. \tag{8.7} $$
+# $$ \mathcal L_\text{adv}^G = -\mathbb E_z \log D_W(M(z)). \tag{8.7} $$
 
 # %%
 source(training.Game.critic_terms)
