@@ -8,13 +8,14 @@ can ask for memory that the file's tensors don't have.
 import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from facelab.assets.weights import load_weights, read_source, save_weights
-from facelab.errors import CheckpointError
+from facelab.errors import AssetError, CheckpointError
 
 Built = TypeVar("Built", bound=nn.Module)
 
@@ -98,3 +99,17 @@ def read_header(path: str | os.PathLike, method: str, writer: str) -> dict[str, 
             f"{writer} wrote"
         )
     return header
+
+
+def require_shipped(path: Path, training: str, writer: str) -> Path:
+    """Return the path of a checkpoint that the book ships, named after its method.
+
+    `training` is the command that trains one, `writer` names what exports it. Raises `AssetError`,
+    which says both, while there is no such file.
+    """
+    if not path.exists():
+        raise AssetError(
+            f"no checkpoint of {path.stem} is shipped yet; train one with `{training}`, export it "
+            f"with {writer}, and give the file"
+        )
+    return path

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from facelab.assets import networks
-from facelab.errors import AssetError
 from facelab.methods.ganfaces.networks import Shape, Translator
 from facelab.methods.ganfaces.training import METHOD
 
@@ -28,13 +27,8 @@ def _build(header: dict) -> Translator:
 
 def book_path() -> Path:
     """Return the shipped checkpoint. Raises `AssetError` while there is none."""
-    path = MODELS / f"{METHOD}.safetensors"
-    if not path.exists():
-        raise AssetError(
-            f"no checkpoint of {METHOD} is shipped yet; train one with `facelab train {METHOD}`, "
-            "export it with facelab.engine.export.export_weights, and give the file"
-        )
-    return path
+    training = f"facelab train {METHOD}"
+    return networks.require_shipped(MODELS / f"{METHOD}.safetensors", training, WRITER)
 
 
 def book(device: str = "cpu") -> Translator:

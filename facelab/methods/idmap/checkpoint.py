@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from facelab.assets import networks
-from facelab.errors import AssetError
 from facelab.methods.idmap.config import Config
 from facelab.methods.idmap.identity_encoder import identity_encoder
 from facelab.methods.idmap.latent_space import find_generator
@@ -46,14 +45,8 @@ def read_header(path: str | os.PathLike) -> dict[str, Any]:
 
 def book_path() -> Path:
     """Return the shipped file. Raises `AssetError` while there is none."""
-    path = MODELS / f"{METHOD}.safetensors"
-    if not path.exists():
-        raise AssetError(
-            f"no checkpoint of {METHOD} is shipped yet; train one with `facelab train {METHOD} "
-            f"--preset book --data samples:20000 -o RUN`, export it with {WRITER}, and give the "
-            "file"
-        )
-    return path
+    training = f"facelab train {METHOD} --preset book --data samples:20000 -o RUN"
+    return networks.require_shipped(MODELS / f"{METHOD}.safetensors", training, WRITER)
 
 
 def book(device: str = "cpu") -> IdentityMap:
