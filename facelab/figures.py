@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from facelab import images as pictures
+from facelab.errors import ParameterError
 from facelab.types import Boxes, Image, Landmarks, Picture
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's palette: told apart by colour-blind readers, and readable on light and dark pages.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+# Eight shapes and seven colours: counted on together, they repeat after 56 pairs.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LANDMARK_NAMES = ("left eye", "right eye", "nose", "left of mouth", "right of mouth")
 DOTS_PER_INCH = 144
 
@@ -310,6 +313,50 @@ def point_clouds(groups: Mapping[str, Float[Tensor, "_ 2"]]) -> "Figure":
         axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=9)
     return figure
+
+
+def labelled_points(
+    groups: Mapping[str, Float[Tensor, "..."]], labels: Int[Tensor, "..."], height_in: float = 3.4
+) -> "Figure":
+    """Draw the same faces as points (faces, 2), a panel a group, by their labels (faces,).
+
+    A label has a colour and a shape, the same in each panel and of no other label. Panels have
+    scales of their own. Raises `ParameterError` for other shapes, no group, no face, or more labels
+    than there are looks.
+    """
+    looks = _looks(groups, labels)
+    figure = new_figure(height_in * len(groups), height_in + 0.2)
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, (name, points) in zip(panels, groups.items(), strict=True):
+        for label, (colour, marker) in looks.items():
+            x, y = points.detach()[labels == label].cpu().T.tolist()
+            look = {"color": colour, "marker": marker, "s": 26, "linewidths": 0.4}
+            axes.scatter(x, y, edgecolors="black", **look)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(name, fontsize=9)
+    return figure
+
+
+def _looks(groups: Mapping[str, Tensor], labels: Tensor) -> dict[int, tuple[str, str]]:
+    """Return each label's colour and marker; neighbours in order differ in both."""
+    if labels.ndim != 1 or not len(labels):
+        raise ParameterError(f"labels are {tuple(labels.shape)}; give one a face, (faces,)")
+    if not groups:
+        raise ParameterError("there is no group to draw; give one or more, by their titles")
+    for name, points in groups.items():
+        if points.shape != (len(labels), 2):
+            raise ParameterError(
+                f"points of {name!r} are {tuple(points.shape)}; give ({len(labels)}, 2), a row a "
+                "label"
+            )
+    found, most = labels.unique().tolist(), len(COLOURS) * len(MARKERS)
+    if len(found) > most:
+        raise ParameterError(
+            f"{len(found)} labels can't be told apart; give {most} or fewer, of some of the faces"
+        )
+    pairs = ((COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i in range(len(found)))
+    return dict(zip(found, pairs, strict=True))
 
 
 def vector_fields(

@@ -1,11 +1,13 @@
 import base64
 import io
+import itertools
 
 import PIL.Image
 import pytest
 import torch
 
 from facelab import figures
+from facelab.errors import ParameterError
 
 
 @pytest.fixture
@@ -108,6 +110,54 @@ def test_clouds_share_a_scale_and_the_first_is_their_ground():
     assert left.get_xlim() == right.get_xlim() == pytest.approx((-5.5, 5.5))
     clouds = [[c.get_offsets().tolist() for c in axes.collections] for axes in (left, right)]
     assert clouds == [[first.tolist()], [first.tolist(), second.tolist()]]
+
+
+def test_labelled_points_are_where_they_are_and_a_label_looks_alike_in_each_panel():
+    first = torch.tensor([[0.0, 1.0], [2.0, 0.0], [3.0, 3.0]])
+    labels = torch.tensor([7, 4, 7])
+    left, right = figures.labelled_points({"T": first, "P": 10 * first}, labels).axes
+    assert (left.get_title(), right.get_title()) == ("T", "P")
+    for axes, points in ((left, first), (right, 10 * first)):
+        four, seven = axes.collections
+        assert four.get_offsets().tolist() == points[1:2].tolist()
+        assert seven.get_offsets().tolist() == points[::2].tolist()
+        assert (*axes.get_xticks(), *axes.get_yticks()) == ()
+    assert [look(c) for c in left.collections] == [look(c) for c in right.collections]
+
+
+def look(drawn):
+    """A cloud's colour and its outline."""
+    return tuple(drawn.get_facecolor()[0]), drawn.get_paths()[0].vertices.tobytes()
+
+
+@pytest.mark.parametrize("count", [20, 56])
+def test_labels_have_looks_of_their_own(count):
+    (axes,) = figures.labelled_points({"T": torch.rand(count, 2)}, torch.arange(count)).axes
+    looks = [look(drawn) for drawn in axes.collections]
+    assert len(set(looks)) == count
+    for one, other in itertools.pairwise(looks):
+        assert one[0] != other[0]
+        assert one[1] != other[1]
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 1, dtype=torch.long), r"labels are \(3, 1\)"),
+        (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), r"labels are \(0,\)"),
+        (torch.zeros(3, 3), torch.arange(3), r"points of 'T' are \(3, 3\); give \(3, 2\)"),
+        (torch.zeros(4, 2), torch.arange(3), r"points of 'T' are \(4, 2\); give \(3, 2\)"),
+        (torch.zeros(57, 2), torch.arange(57), "57 labels .* 56 or fewer"),
+    ],
+)
+def test_points_and_labels_that_do_not_fit_are_refused(points, labels, message):
+    with pytest.raises(ParameterError, match=message):
+        figures.labelled_points({"T": points}, labels)
+
+
+def test_a_figure_without_a_group_is_refused():
+    with pytest.raises(ParameterError, match="no group"):
+        figures.labelled_points({}, torch.arange(3))
 
 
 def test_curves_have_their_points_and_references():
