@@ -260,6 +260,30 @@ def curves(
     return figure
 
 
+def bars(
+    values: Mapping[str, float],
+    intervals: Mapping[str, Mapping[str, float] | None],
+    *,
+    axis: str,
+) -> "Figure":
+    """Draw a horizontal bar a name, from 0, with the line from its interval's `low` to `high`.
+
+    The first name is the lowest. A bar has one colour to the right of 0 and another to the left.
+    """
+    figure = new_figure(6.4, 0.17 * len(values) + 0.7)
+    axes = figure.add_subplot()
+    for row, (name, value) in enumerate(values.items()):
+        axes.barh(row, value, color=COLOURS[0 if value > 0 else 1], alpha=0.8)
+        if interval := intervals.get(name):
+            axes.plot([interval["low"], interval["high"]], [row, row], color="grey", linewidth=1)
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(values)), list(values), fontsize=7)
+    axes.set_ylim(-0.7, len(values) - 0.3)
+    axes.set_xlabel(axis)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def landscape(
     ticks: Sequence[float],
     heights: Float[Tensor, "rows columns"],

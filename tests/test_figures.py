@@ -170,6 +170,18 @@ def test_curves_have_their_points_and_references():
     assert [text.get_text() for text in axes.get_legend().texts] == ["line", "limit"]
 
 
+def test_bars_begin_at_zero_and_have_their_intervals():
+    values = {"hair": -0.25, "smile": 0.5}
+    intervals = {"hair": {"low": -0.5, "high": 0.125}, "smile": None}
+    (axes,) = figures.bars(values, intervals, axis="gain").axes
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, -0.25), (0, 0.5)]
+    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["hair", "smile"]
+    drawn = [list(map(float, line.get_xdata())) for line in axes.lines]
+    assert [-0.5, 0.125] in drawn
+    assert len(drawn) == 2  # the interval, and the line at 0
+
+
 def test_vector_fields_point_where_the_arrows_do_and_show_the_path():
     places = torch.tensor([[-1.0, 0.0], [1.0, 2.0]])
     arrows = {"one": torch.tensor([[3.0, 0.0], [0.0, -0.5]]), "other": torch.zeros(2, 2)}
