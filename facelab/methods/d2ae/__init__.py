@@ -49,7 +49,7 @@ Where this is not the paper, and why:
 - *Faces lie on the template book64*, with eyes 31% of the width apart, and not 35%.
 - *Not said in the paper*: the widths of branches and decoder, normalisation, SGD's momentum and its
   weight decay. Here convolutions have batch normalisation, and momentum is 0.9.
-- *BOOK is small, for a CPU*: 64 pixels, a residual encoder, 800 people who do not exist.
+- *BOOK is small, for a CPU*: 64 pixels, a residual encoder, 2,400 people who do not exist.
 
 The paper's MS-Celeb-1M was withdrawn by its publisher, and VGGFace2 and CASIA-WebFace are no longer
 given out by theirs. AnnyFaces (`facelab.data`) has people who do not exist, with attributes.

@@ -34,7 +34,7 @@ def read_header(path: str | os.PathLike) -> dict[str, Any]:
 
 def book_path() -> Path:
     """Return the shipped file. Raises `AssetError` while there is none."""
-    training = f"facelab train {METHOD} --preset book --data anny-faces:64x800x8 -o RUN"
+    training = f"facelab train {METHOD} --preset book --data anny-faces:64x2400x8 -o RUN"
     return networks.require_shipped(MODELS / f"{METHOD}.safetensors", training, WRITER)
 
 

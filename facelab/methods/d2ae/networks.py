@@ -107,6 +107,7 @@ class Decoder(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.size, self.start, self.features = config.size, config.start, config.features
+        self.scale = config.picture_scale
         widths = config.decoder
         self.first = nn.Linear(2 * config.features, widths[0] * config.start**2)
         self.levels = nn.ModuleList()
@@ -132,7 +133,7 @@ class Decoder(nn.Module):
             if number:
                 maps = F.interpolate(maps, scale_factor=2, mode="nearest")
             maps = level(maps)
-        return cut(maps, self.size)
+        return cut(maps, self.size) * self.scale
 
 
 class Critic(nn.Module):

@@ -19,6 +19,7 @@ def test_the_papers_numbers():
     assert sum(PAPER.convolutions) == 20
     assert PAPER.start * 2 ** (len(PAPER.decoder) - 1) == 256
     assert (PAPER.dispelling, BOOK.dispelling) == ("uniform", "uniform")
+    assert PAPER.picture_scale == 1.0
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -71,6 +72,7 @@ def test_there_is_a_critic_where_there_are_pictures():
         ({"start": 2}, "a decoder that ends at 32 pixels can't be used; give 64 or more"),
         ({"critic": (8,) * 7}, "a critic of widths"),
         ({"learning_rate": 0.0}, "learning_rate = 0.0"),
+        ({"picture_scale": 0.0}, "picture_scale = 0.0"),
         ({"momentum": 1.5}, "momentum = 1.5"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0"),
         ({"milestones": (5, 3)}, r"milestones = \(5, 3\) can't be used; give steps that rise"),

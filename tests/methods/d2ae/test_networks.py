@@ -93,6 +93,14 @@ def test_what_the_decoder_makes_follows_from_both_codes(tiny_config, random):
         assert (decoder(t_other, p_other) - made).abs().max() > 1e-4
 
 
+def test_the_picture_is_so_much_of_what_the_last_convolution_gives(tiny_config, random):
+    whole, tenth = (Decoder(tiny_config(picture_scale=scale)).eval() for scale in (1.0, 0.1))
+    tenth.load_state_dict(whole.state_dict())
+    t, p = torch.randn(2, 2, 5, generator=random)
+    assert torch.allclose(tenth(t, p), 0.1 * whole(t, p))
+    assert whole(t, p).std() > 1e-4
+
+
 def test_codes_of_another_length(tiny_config):
     decoder = Decoder(tiny_config())
     with pytest.raises(ParameterError, match="codes of 5 and 4 numbers can't be decoded; give f_T"):
