@@ -1,5 +1,6 @@
 """The game of GANFaces: two translators, two critics, and a network that knows people."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,7 +170,8 @@ class Game(Method):
     def _know_people(self) -> None:
         # Trained weights are read wherever the networks are being built.
         with torch.device("cpu"), torch.no_grad():
-            self.judge = embedder(self.config.embedder)
+            # A copy: it goes where the training is, and everybody else's stays where it was.
+            self.judge = copy.deepcopy(embedder(self.config.embedder))
             blank = torch.zeros(1, 3, self.judge.size, self.judge.size)
             features = self.judge.embed(blank).shape[1]
         self.people = People(self.config.people, features)

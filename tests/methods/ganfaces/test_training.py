@@ -62,6 +62,15 @@ def known(monkeypatch):
     return dataclasses.replace(training.TINY, embedder="judge")
 
 
+def test_the_trainings_recogniser_is_its_own(monkeypatch):
+    """It goes to the training's device, and whoever else asked for it keeps theirs."""
+    cached = Judge()
+    monkeypatch.setattr(training, "embedder", lambda name: cached)
+    game = training.Game(dataclasses.replace(training.TINY, embedder="judge"))
+    assert game.judge is not cached
+    assert game.judge.id == cached.id
+
+
 def step(random):
     return Step(0, random)
 
