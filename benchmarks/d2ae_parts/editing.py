@@ -1,0 +1,186 @@
+"""Figures 6, 9, 10 and 11: swaps, edits and ways, and how real pictures look."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from d2ae_parts.material import Material, Subject, kept, stream, whole
+from facelab.methods.d2ae import directions
+from facelab.methods.d2ae.claims import OF_THE_PERSON, OF_THE_PICTURE
+from facelab.methods.d2ae.editing import Direction, interpolated, moved
+from facelab.metrics.combination import Faces, table1
+from facelab.metrics.extractors import extractor
+from facelab.metrics.kernel import kernel_distance
+from facelab.metrics.paired import mean_interval
+from facelab.metrics.pixels import psnr
+from facelab.metrics.probes import LEAST, attribute_probe
+from facelab.recognition.embedder import embedder
+from facelab.recognition.face_readers import attribute_judge, landmark_judge
+from facelab.recognition.face_reading import pose_error_deg, read_faces
+
+CODE = ("metrics/combination", "metrics/kernel", "metrics/probes", "recognition/face_reading",
+        "methods/d2ae/editing")  # fmt: skip
+STRENGTHS = (-1.0, -0.5, 0.5, 1.0)
+EDITED = 160  # faces, each with every direction at every strength
+ENDS, STEPS = 40, 9
+
+
+class Editing:
+    """What is measured of pictures, for any training that has a decoder."""
+
+    def __init__(self, options: argparse.Namespace, material: Material):
+        self.options, self.material = options, material
+        self.judge, self.points = embedder("faceres"), landmark_judge()
+        self.attributes = attribute_judge()
+
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures of pairs of two people, pictures that are in none, and who gives identities."""
+        images, _ = whole(self.material.test)
+        people, random = self.material.test.identity, stream(1)
+        order = torch.randperm(len(images), generator=random)
+        count = min(self.options.pairs, len(images) // 3)
+        first, second, others = order[:count], order[count : 2 * count], order[2 * count :]
+        apart = people[first] != people[second]
+        first, second = first[apart], second[apart]
+        return images[first], images[second], images[others], people[first]
+
+    # --- swaps ---
+
+    def swaps(self, subject: Subject) -> dict:
+        """Table 1 of chapter 8 for f_T of one face and f_P of another."""
+        words = ("swaps", subject.words, self.material.words, self.options.pairs)
+
+        def make() -> dict:
+            identity, attributes, others, who = self.pairs()
+            made = {
+                "swap": subject.model.swap(identity, attributes),
+                "rebuilt I_attr": subject.model(attributes),
+                "copy I_id": identity,
+                "copy I_attr": attributes,
+            }
+            rows = {n: Faces(identity, attributes, images, who) for n, images in made.items()}
+            return table1(
+                rows, self.judge, extractor("faceres"), stream(), references=others, seen=(),
+                against="swap", points=self.points, replicates=self.options.replicates,
+            )  # fmt: skip
+
+        return kept(make, *words, by=__file__, code_of=CODE)
+
+    def rebuilding(self, subject: Subject) -> dict:
+        """PSNR and kernel distance of rebuilt faces: figure 11 compares the latter."""
+        words = ("rebuilding", subject.words, self.material.words, self.options.pairs)
+
+        def make() -> dict:
+            images, _, others, _ = self.pairs()
+            made, read = subject.model(images), extractor("faceres")
+            values = psnr(made, images, data_range=(-1, 1)).double()
+            sets = (read.extract(others), read.extract(made))
+            found = kernel_distance(*sets, extractor=read.id, random=stream())
+            interval = mean_interval(values, stream())
+            told = {"mean": float(values.mean()), "interval": interval and asdict(interval)}
+            return {"PSNR": told, "distance": asdict(found)}
+
+        return kept(make, *words, by=__file__, code_of=CODE)
+
+    # --- edits ---
+
+    def directions(self, subject: Subject, names: Sequence[str], branch: str) -> list[Direction]:
+        """Ways to attributes in one branch, found on the SVMs' faces."""
+        images, labels = whole(self.material.probe)
+        codes = getattr(subject.codes(images), branch)
+        columns = [self.material.names.index(name) for name in names]
+        probe = attribute_probe(
+            codes, labels[:, columns], codes, labels[:, columns], names=names,
+            people=self.material.probe.identity, random=stream(), replicates=10,
+        )  # fmt: skip
+        return [
+            Direction(name, branch, torch.tensor(one.boundary.direction).float())
+            for name, one in probe.attributes.items()
+        ]
+
+    def store(self, subject: Subject, checkpoint: Path, path: Path) -> str:
+        """Write the ways to all attributes in f_P, for those who edit; return the file's SHA-256.
+
+        Section 4.3 moves f_P alone.
+        """
+        _, labels = whole(self.material.probe)
+        counts, rows = labels.sum(0).tolist(), len(labels)
+        pairs = zip(self.material.names, counts, strict=True)
+        names = [name for name, count in pairs if LEAST <= count <= rows - LEAST]
+        found, data = self.directions(subject, names, "p"), self.material.probe.id
+        return directions.save(path, found, checkpoint, data=data, found_by="linear SVM of f_P")
+
+    def edits(self, subject: Subject) -> dict:
+        """Each direction at each strength, in either branch: what the judges see of it."""
+        marked = OF_THE_PICTURE, OF_THE_PERSON
+        words = ("edits", subject.words, self.material.words, EDITED, STRENGTHS, marked)
+
+        def make() -> dict:
+            images, told = self.pairs()[1][:EDITED], {}
+            for branch in ("p", "t"):
+                names = [n for n in (*OF_THE_PICTURE, *OF_THE_PERSON) if n in self.attributes.names]
+                for way in self.directions(subject, names, branch):
+                    told[f"{way.name} by {branch.upper()}"] = self.edit(subject, images, way)
+            return told
+
+        return kept(make, *words, by=__file__, code_of=CODE)
+
+    def edit(self, subject: Subject, images: Tensor, way: Direction) -> dict:
+        """One direction: the judge's answer, whose face it is, and where points and pose are."""
+        codes, column = subject.codes(images), self.attributes.names.index(way.name)
+        plain = subject.model.decode(*codes)
+        before = read_faces(plain, self.judge, self.points)
+        with torch.no_grad():
+            score = self.attributes(plain)[:, column]
+        told: dict = {"has it, unchanged": float((score > 0).double().mean()), "strengths": {}}
+        for strength in STRENGTHS:
+            changed = moved(subject.model, codes, {way.name: strength}, {way.name: way})
+            made = subject.model.decode(*changed)
+            after = read_faces(made, self.judge, self.points)
+            with torch.no_grad():
+                now = self.attributes(made)[:, column]
+            gap = (before.embeddings - after.embeddings).square().sum(1)
+            told["strengths"][str(strength)] = {
+                "has it": float((now > 0).double().mean()),
+                "score moved": float((now - score).mean()),
+                "identity distance": float(gap.mean()),
+                "same person": float((gap < self.judge.threshold_squared).double().mean()),
+                "pose": float(pose_error_deg(before.angles_rad, after.angles_rad).mean()),
+                "landmarks": float((before.landmarks - after.landmarks).norm(dim=2).mean() / 64),
+            }
+        return told
+
+    # --- ways ---
+
+    def ways(self, subject: Subject) -> dict:
+        """Interpolation of one code with the other held: what drifts, and what moves in order."""
+        words = ("ways", subject.words, self.material.words, ENDS, STEPS)
+
+        def make() -> dict:
+            first, second, _, _ = self.pairs()
+            told: dict = {}
+            for branch in ("identity", "attributes"):
+                rows = [
+                    interpolated(subject.model, a[None], b[None], STEPS, branch)
+                    for a, b in zip(first[:ENDS], second[:ENDS], strict=True)
+                ]
+                told[branch] = self.way(torch.cat(rows), len(rows))
+            return told
+
+        return kept(make, *words, by=__file__, code_of=CODE)
+
+    def way(self, pictures: Tensor, count: int) -> dict:
+        """How far identity, pose and landmarks are from the start at every step, on average."""
+        seen = read_faces(pictures, self.judge, self.points)
+        who = seen.embeddings.unflatten(0, (count, STEPS))
+        angles = seen.angles_rad.unflatten(0, (count, STEPS)).rad2deg()
+        points = seen.landmarks.unflatten(0, (count, STEPS))
+        return {
+            "identity": (who - who[:, :1]).square().sum(2).mean(0).tolist(),
+            "pose": (angles - angles[:, :1]).norm(dim=2).mean(0).tolist(),
+            "landmarks": ((points - points[:, :1]).norm(dim=3).mean(2).mean(0) / 64).tolist(),
+        }
