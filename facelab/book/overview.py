@@ -25,9 +25,10 @@ def record(name: str, root: Path | None = None) -> dict | None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay out rows as a Markdown table."""
+    """Lay out rows as a Markdown table; a pipe in a cell is escaped, or it would begin another."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    cells = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:

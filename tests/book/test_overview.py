@@ -93,3 +93,7 @@ def test_verdicts_stand_beside_what_the_paper_says():
 def test_a_readme_without_a_block_is_named(book):
     with pytest.raises(BookError, match="facelab:assets"):
         overview.readme(BLOCKS.replace("/facelab:assets", "gone"), book)
+
+
+def test_a_pipe_in_a_cell_does_not_begin_another():
+    assert overview.table(("a", "b"), [("|log x|", 2)]).splitlines()[-1] == r"| \|log x\| | 2 |"
