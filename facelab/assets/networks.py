@@ -87,9 +87,13 @@ def load(
 
 
 def read_header(path: str | os.PathLike, method: str, writer: str) -> dict[str, Any]:
-    """Return the header of a file. Raises `CheckpointError` when it is of another method."""
+    """Return the header of a file.
+
+    Raises `CheckpointError` when it is missing, no safetensors file, or of another method.
+    """
+    source = read_source(path)  # its error is a ValueError too
     try:
-        header = json.loads(read_source(path))
+        header = json.loads(source)
     except ValueError:
         header = None
     found = header.get("method") if isinstance(header, dict) else None

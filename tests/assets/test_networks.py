@@ -46,3 +46,14 @@ def test_another_configuration_is_refused(tmp_path):
     networks.save(tmp_path / "x.safetensors", "line", nn.Linear(3, 2), config={"inputs": 4})
     with pytest.raises(CheckpointError, match="does not hold the network of its header"):
         networks.load(tmp_path / "x.safetensors", "line", build, "save")
+
+
+def test_the_header_of_a_file_that_cannot_be_read(tmp_path):
+    """The method is not "unknown": there is no file, or it is damaged."""
+    missing, damaged = tmp_path / "missing.safetensors", tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"no weights")
+    for path in (missing, damaged):
+        with pytest.raises(CheckpointError) as found:
+            networks.read_header(path, "net", "a writer")
+        assert str(path) in str(found.value)
+        assert "unknown method" not in str(found.value)
