@@ -18,7 +18,6 @@ from d2ae_parts.editing import Editing
 from d2ae_parts.material import ROOT, Material, Trainings, shipped
 from d2ae_parts.tables import Tables
 
-from facelab.errors import UserError
 from facelab.methods.d2ae import checkpoint
 
 PARTS = ("table1", "ablations", "table2", "shape", "editing", "gan")
@@ -112,21 +111,5 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Measure and write; return the exit code."""
-    options = parsed()
-    try:
-        recording.record(
-            "d2ae: tables, figures, swaps and edits",
-            options.output,
-            options.threads,
-            lambda: measure(options),
-        )
-    except UserError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recording.main("d2ae: tables, figures, swaps and edits", parsed(), measure))

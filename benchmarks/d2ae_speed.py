@@ -25,9 +25,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import recording
 import torch
 import torch.nn.functional as F
-from recording import best_seconds, record
+from recording import average, best_seconds
 from torch import Tensor, nn
 
 from facelab.assets import cache
@@ -35,7 +36,7 @@ from facelab.data.anny_faces import AnnyFaces
 from facelab.devices import choose
 from facelab.engine.settings import Settings
 from facelab.engine.trainer import Trainer
-from facelab.errors import AssetError, UserError
+from facelab.errors import AssetError
 from facelab.methods.d2ae import checkpoint, training
 from facelab.methods.d2ae.model import AT_ONCE, Disentangler
 from facelab.phases import Step
@@ -93,7 +94,7 @@ class ByHand:
         self.loss(batch, noise).backward()
         self.sgd.step()
         self.schedule.step()
-        self.keep_average()
+        average(self.average, self.learned, self.config.ema_decay)
 
     def loss(self, batch: Batch, noise: Tensor) -> Tensor:
         """Equation 6; `noise` (2, batch, features) is that of f_T and of f_P."""
@@ -125,14 +126,6 @@ class ByHand:
             return [decoder(*plain), decoder(*augmented)]
         both = [torch.cat(pair) for pair in zip(plain, augmented, strict=True)]
         return list(decoder(*both).chunk(2))
-
-    @torch.no_grad()
-    def keep_average(self) -> None:
-        pairs = zip(self.average.parameters(), self.learned.parameters(), strict=True)
-        for kept, new in pairs:
-            kept.lerp_(new, 1 - self.config.ema_decay)
-        for kept, new in zip(self.average.buffers(), self.learned.buffers(), strict=True):
-            kept.copy_(new)
 
 
 def faces_of_training(steps: int) -> AnnyFaces:
@@ -395,22 +388,7 @@ def parsed() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    """Measure and write; return the exit code."""
-    options = parsed()
-    try:
-        record(
-            "d2ae: a step of the training, codes and swaps, one run",
-            options.output,
-            options.threads,
-            lambda: measure(options),
-            turns=options.turns,
-        )
-    except UserError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    given = parsed()
+    kind = "d2ae: a step of the training, codes and swaps, one run"
+    sys.exit(recording.main(kind, given, measure, turns=given.turns))

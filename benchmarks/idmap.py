@@ -25,7 +25,6 @@ from idmap_parts.material import POINTS, ROOT, Judges, Subject
 from idmap_parts.tables import KINDS, Tables, lord_facts
 from idmap_parts.variants import Ablation, latent_spaces
 
-from facelab.errors import UserError
 from facelab.methods.idmap import training
 from facelab.methods.idmap.variants import VARIANTS
 
@@ -110,21 +109,5 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Measure and write; return the exit code."""
-    options = parsed()
-    try:
-        recording.record(
-            "idmap: tables, ways and sequences",
-            options.output,
-            options.threads,
-            lambda: measure(options),
-        )
-    except UserError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recording.main("idmap: tables, ways and sequences", parsed(), measure))

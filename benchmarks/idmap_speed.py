@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from recording import best_seconds, record
+from recording import average, best_seconds, record
 from torch import nn
 
 from facelab import assets
@@ -97,7 +97,7 @@ class ByHand:
             adam.step()
             for parameter in self.both:  # what a loss leaves on networks that it doesn't move
                 parameter.grad = None
-        self.keep_average()
+        average(self.average, self.learned, self.config.ema_decay)
         self.number += 1
 
     def given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, bool]:
@@ -149,14 +149,6 @@ class ByHand:
         if weights.latent:
             total = total + weights.latent * losses.latent_loss(w, real).mean()
         return total
-
-    @torch.no_grad()
-    def keep_average(self) -> None:
-        pairs = zip(self.average.parameters(), self.learned.parameters(), strict=True)
-        for kept, new in pairs:
-            kept.lerp_(new, 1 - self.config.ema_decay)
-        for kept, new in zip(self.average.buffers(), self.learned.buffers(), strict=True):
-            kept.copy_(new)
 
 
 def batches(config: training.Config, frozen: training.Frozen, count: int) -> list[Batch]:

@@ -1,17 +1,21 @@
 """What benchmarks share: how competitors are timed, and what a record says of machine and run."""
 
+import argparse
 import datetime
 import hashlib
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from facelab.engine.provenance import machine
+from facelab.errors import UserError
 
 PACKAGE = Path(__file__).parents[1] / "facelab"
 
@@ -45,6 +49,28 @@ def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], *
     text = json.dumps(written, indent=2)
     write(output, text + "\n")
     print(text)
+
+
+def main(kind: str, options: argparse.Namespace, measure: Callable[..., dict], **more) -> int:
+    """Record what `measure(options)` returns, as `record` does; return the exit code.
+
+    What a user can mend is told in one line, with the code 2.
+    """
+    try:
+        record(kind, options.output, options.threads, lambda: measure(options), **more)
+    except UserError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@torch.no_grad()
+def average(mean: nn.Module, learned: nn.Module, decay: float) -> None:
+    """Move a network's averages towards what was learned; running statistics are the newest."""
+    for before, new in zip(mean.parameters(), learned.parameters(), strict=True):
+        before.lerp_(new, 1 - decay)
+    for before, new in zip(mean.buffers(), learned.buffers(), strict=True):
+        before.copy_(new)
 
 
 def digest(*words: object) -> str:
