@@ -91,7 +91,11 @@ def read_header(path: str | os.PathLike, method: str, writer: str) -> dict[str, 
 
     Raises `CheckpointError` when it is missing, no safetensors file, or of another method.
     """
-    source = read_source(path)  # its error is a ValueError too
+    try:
+        source = read_source(path)
+    except CheckpointError as error:
+        reason = f"{path} can't be read ({error.__cause__})"
+        raise CheckpointError(f"{reason}; give a file that {writer} wrote") from error
     try:
         header = json.loads(source)
     except ValueError:

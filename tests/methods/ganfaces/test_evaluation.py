@@ -126,7 +126,7 @@ def test_a_checkpoint_says_who_was_seen(tmp_path, weights):
     path = tmp_path / "seen.safetensors"
     networks.save(path, training.METHOD, network, config=dataclasses.asdict(config))
     assert evaluation.embedders_of(path) == ("dlib",)
-    with pytest.raises(CheckpointError, match="none is damaged, cut short or not a file of weights"):
+    with pytest.raises(CheckpointError, match=r"none can't be read .*; give a file that"):
         evaluation.embedders_of(tmp_path / "none")
     networks.save(path, "other", network, config={})
     with pytest.raises(CheckpointError, match="is of other, ganfaces expected"):
