@@ -36,8 +36,8 @@ class Config:
     begin with `start` x `start` pixels and double between its levels; `decoder` has each level's
     width and `convolutions` how many it has. `people` is how many the classifiers tell apart.
 
-    What the last convolution gives is `picture_scale` of the picture: of all layers it alone has no
-    normalisation behind it, and bears a rate of SGD that is as much smaller as this squared.
+    What the last convolution gives, times `picture_scale`, is the picture. Behind that layer is no
+    normalisation, so it bears the least rate of SGD; at a scale s it bears 1 / s^2 as much.
 
     `dispelling` is the reading of equation 3. Without `classify` there is no L_I^adv, and L_H moves
     the classifier of P (section 5.2); without `dispel` there is no L_H; without `decode` no
