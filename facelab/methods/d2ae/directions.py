@@ -24,18 +24,18 @@ from facelab.methods.d2ae.editing import Direction, along
 
 METHOD = "d2ae-directions"
 WRITER = "facelab.methods.d2ae.directions.save"
-TENSORS = ("deviations", "intercepts", "vectors")
+TENSORS = ("intercepts", "reaches", "vectors")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file has: directions by name, the deviation along each, and the rest of its header.
+    """What a file has: directions by name, how far codes go along each, and the rest of its header.
 
     `checkpoint_sha256` is that of the file they belong to; `facts` what else was said at saving.
     """
 
     directions: dict[str, Direction]
-    deviations: dict[str, float]
+    reaches: dict[str, float]
     checkpoint_sha256: str
     facts: dict[str, Any]
 
@@ -67,7 +67,7 @@ def save(
     tensors = {
         "vectors": torch.stack([direction.vector.float() for direction in directions]),
         "intercepts": torch.tensor([float(direction.intercept) for direction in directions]),
-        "deviations": torch.tensor([along(model, direction) for direction in directions]),
+        "reaches": torch.tensor([along(model, direction) for direction in directions]),
     }
     header = {
         "names": names,
@@ -96,14 +96,14 @@ def read_directions(path: str | os.PathLike) -> Stored:
 def _stored(tensors: dict[str, Tensor], header: dict[str, Any]) -> Stored:
     """Return what the parts of a file say. Raises what `read_directions` turns into one error."""
     names = [str(name) for name in header["names"]]
-    deviations, intercepts, vectors = (tensors[name].float() for name in TENSORS)
+    intercepts, reaches, vectors = (tensors[name].float() for name in TENSORS)
     if vectors.ndim != 2 or len({*names}) < len(names):
         raise ValueError(f"vectors of shape {tuple(vectors.shape)}, names {names}")
     branches, sums = header["branches"], str(header["checkpoint_sha256"])
     rows = zip(names, branches, vectors, intercepts.tolist(), strict=True)
     found = {name: Direction(name, *rest) for name, *rest in rows}
-    spreads = dict(zip(names, deviations.tolist(), strict=True))
-    return Stored(found, spreads, sums, dict(header.get("facts", {})))
+    far = dict(zip(names, reaches.tolist(), strict=True))
+    return Stored(found, far, sums, dict(header.get("facts", {})))
 
 
 def load(path: str | os.PathLike, checkpoint: str | os.PathLike) -> dict[str, Direction]:

@@ -56,26 +56,29 @@ class Direction:
 Directions = Mapping[str, Direction]
 
 
-def spread(direction: Direction, deviation: Channels) -> float:
-    """Return the deviation of codes along a direction: sqrt(sum (w_i sigma_i)^2).
+def reach(direction: Direction, deviation: Channels) -> float:
+    """Return how far a code may be moved along a direction: 1.96 min_i sigma_i / |w_i|.
 
-    `deviation` has each channel's. Channels count as independent, which section 3.4 finds them
-    nearly to be. Raises `ParameterError` when the numbers of channels differ.
+    Section 4.3 keeps alpha_n w_n, a vector, within the confidence interval of the features: the
+    channel that comes to the end of its interval first ends the way. `deviation` has each channel's
+    sigma. Raises `ParameterError` when the numbers of channels differ.
     """
     if len(deviation) != len(direction.vector):
         raise ParameterError(
             f"direction {direction.name!r} has {len(direction.vector)} numbers and the code of "
             f"branch {direction.branch!r} {len(deviation)}; give directions of this checkpoint"
         )
-    return float((direction.vector.double() * deviation.cpu().double()).norm())
+    vector = direction.vector.double().abs()
+    moved_ones = vector > 0
+    return CONFIDENCE * float((deviation.cpu().double() / vector)[moved_ones].min())
 
 
 def along(model: Disentangler, direction: Direction) -> float:
-    """Return the learned deviation of a model's codes along a direction, as `spread` does.
+    """Return how far a model's codes may be moved along a direction: `reach`.
 
     Raises `ParameterError` when the direction does not fit the model, or has no branch there.
     """
-    return spread(direction, model.deviation_t if direction.branch == "t" else model.deviation_p)
+    return reach(direction, model.deviation_t if direction.branch == "t" else model.deviation_p)
 
 
 # --- attributes ----------------------------------------------------------------------------------
@@ -115,10 +118,10 @@ def moved(
     strengths: Mapping[str, float],
     directions: Directions,
 ) -> Features:
-    """Return codes with sum_n alpha_n w_n added, alpha_n being strength times 1.96 deviations.
+    """Return codes with sum_n alpha_n w_n added, alpha_n being strength times `reach`.
 
-    So a strength of 1 goes through half the confidence interval, to the attribute's side, and one
-    of -1 through the other half. Directions of branch "t" move f_T, others f_P. Raises
+    So a strength of 1 goes to the end of the confidence interval, on the attribute's side, and one
+    of -1 to the other end. Directions of branch "t" move f_T, others f_P. Raises
     `ParameterError` for an unknown attribute, a strength out of [-1, 1], and directions that don't
     fit. Source: section 4.3.
     """
@@ -127,7 +130,7 @@ def moved(
     for name, strength in strengths.items():
         direction = directions[name]
         code = codes[direction.branch]
-        alpha = strength * CONFIDENCE * along(model, direction)
+        alpha = strength * along(model, direction)
         codes[direction.branch] = code + alpha * direction.vector.to(code)
     return Features(**codes)
 

@@ -32,7 +32,9 @@ def test_what_is_saved_is_read_again(tmp_path, ways, file):
     stored = directions.read_directions(path)
     assert stored.facts == {"cost": 0.5}
     assert stored.checkpoint_sha256 == cache.sha256(file)
-    assert stored.deviations == pytest.approx({"Smiling": 2, "Male": 1})
+    most = {way.name: float(way.vector.abs().max()) for way in ways}
+    reaches = {"Smiling": 1.96 * 2 / most["Smiling"], "Male": 1.96 / most["Male"]}
+    assert stored.reaches == pytest.approx(reaches)
     found = directions.load(path, file)
     assert list(found) == ["Smiling", "Male"]
     for way in ways:
@@ -70,7 +72,7 @@ def test_a_training_without_a_branch(tmp_path, model_of, save):
     with pytest.raises(ParameterError, match="no branch P"):
         directions.save(directions.beside(file), [Direction("a", "p", torch.eye(5)[0])], file)
     directions.save(directions.beside(file), [Direction("a", "t", torch.eye(5)[0])], file)
-    assert directions.read_directions(directions.beside(file)).deviations == {"a": 0}
+    assert directions.read_directions(directions.beside(file)).reaches == {"a": 0}
 
 
 @pytest.mark.parametrize(
@@ -85,14 +87,14 @@ def test_a_training_without_a_branch(tmp_path, model_of, save):
         {"vectors": torch.ones(2)},
         {"vectors": ...},
         {"intercepts": torch.tensor([0, torch.inf])},
-        {"deviations": torch.ones(3)},
+        {"reaches": torch.ones(3)},
         {"facts": [1]},
     ],
 )
 def test_files_that_do_not_hold_what_they_say(file, ways, changes):
     path = directions.beside(file)
     tensors = {"vectors": torch.eye(5)[:2], "intercepts": torch.zeros(2),
-               "deviations": torch.ones(2)}  # fmt: skip
+               "reaches": torch.ones(2)}  # fmt: skip
     header = {"names": ["a", "b"], "branches": ["p", "t"], "checkpoint_sha256": "0", "facts": {}}
 
     def write(changes):
