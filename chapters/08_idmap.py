@@ -705,8 +705,8 @@ rows = []
 for domain, part in kept["reconstruction"].items():
     for name, row in part["rows"].items():
         cells = (cell(row[key], digits) for key, digits in rebuilt.items())
-        rows.append((domain, name, row["pairs"], *cells))
-Markdown(overview.table(("faces", "", "pairs", *rebuilt), rows))
+        rows.append((f"{domain}, {name}", row["pairs"], *cells))
+Markdown(overview.table(("faces", "pairs", *rebuilt), rows))
 
 # %%
 again = model(identity[:6], identity[:6])
