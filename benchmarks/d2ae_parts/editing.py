@@ -1,6 +1,7 @@
 """Figures 6, 9, 10 and 11: swaps, edits and ways, and how real pictures look."""
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,22 +12,24 @@ from torch import Tensor
 from d2ae_parts.material import Material, Subject, kept, stream, whole
 from facelab.methods.d2ae import directions
 from facelab.methods.d2ae.claims import OF_THE_PERSON, OF_THE_PICTURE
-from facelab.methods.d2ae.editing import Direction, interpolated, moved
+from facelab.methods.d2ae.editing import Direction, interpolated, moved, pattern
 from facelab.metrics.combination import Faces, table1
 from facelab.metrics.extractors import extractor
 from facelab.metrics.kernel import kernel_distance
 from facelab.metrics.paired import mean_interval
 from facelab.metrics.pixels import psnr
-from facelab.metrics.probes import LEAST, attribute_probe
+from facelab.metrics.probes import LEAST, AttributeProbe, attribute_probe
 from facelab.recognition.embedder import embedder
 from facelab.recognition.face_readers import attribute_judge, landmark_judge
 from facelab.recognition.face_reading import pose_error_deg, read_faces
 
 CODE = ("metrics/combination", "metrics/kernel", "metrics/probes", "recognition/face_reading",
         "methods/d2ae/editing")  # fmt: skip
+KINDS = ("", PATTERN := ", pattern")
 STRENGTHS = (-1.0, -0.5, 0.5, 1.0)
 EDITED = 160  # faces, each with every direction at every strength
 ENDS, STEPS = 40, 9
+Probed = tuple[AttributeProbe, Tensor]
 
 
 class Editing:
@@ -88,43 +91,80 @@ class Editing:
 
     # --- edits ---
 
-    def directions(self, subject: Subject, names: Sequence[str], branch: str) -> list[Direction]:
-        """Ways to attributes in one branch, found on the SVMs' faces."""
+    def probed(self, subject: Subject, names: Sequence[str], branch: str, half: bool) -> Probed:
+        """SVMs of one branch, of all of their faces; or of half of the people, judged by the rest.
+
+        Also the codes that they learned from.
+        """
         images, labels = whole(self.material.probe)
-        codes = getattr(subject.codes(images), branch)
-        columns = [self.material.names.index(name) for name in names]
+        codes, people = getattr(subject.codes(images), branch), self.material.probe.identity
+        labels = labels[:, [self.material.names.index(name) for name in names]]
+        second = people >= people.unique().median() if half else torch.ones_like(people).bool()
+        first = ~second if half else second
         probe = attribute_probe(
-            codes, labels[:, columns], codes, labels[:, columns], names=names,
-            people=self.material.probe.identity, random=stream(), replicates=10,
+            codes[first], labels[first], codes[second], labels[second], names=names,
+            people=people[second], random=stream(), replicates=10,
         )  # fmt: skip
+        return probe, codes[first]
+
+    def directions(
+        self, subject: Subject, names: Sequence[str], branch: str, kind: str
+    ) -> list[Direction]:
+        """Ways to attributes in one branch, found on the SVMs' faces: their normal or pattern.
+
+        The normal is that of standardised channels, in the channels' own units.
+        """
+        probe, codes = self.probed(subject, names, branch, half=False)
+        planes = {name: one.boundary for name, one in probe.attributes.items()}
         return [
-            Direction(name, branch, torch.tensor(one.boundary.direction).float())
-            for name, one in probe.attributes.items()
+            Direction(
+                name,
+                branch,
+                pattern(torch.tensor(plane.normal), codes)
+                if kind == PATTERN
+                else torch.tensor(plane.direction).float(),
+            )
+            for name, plane in planes.items()
         ]
 
     def store(self, subject: Subject, checkpoint: Path, path: Path) -> str:
-        """Write the ways to all attributes in f_P, for those who edit; return the file's SHA-256.
+        """Write a way to each attribute, for those who edit; return the file's SHA-256.
 
-        Section 4.3 moves f_P alone.
+        It is the pattern in the branch whose SVM, of half of the people, reads the others better.
         """
         _, labels = whole(self.material.probe)
         counts, rows = labels.sum(0).tolist(), len(labels)
         pairs = zip(self.material.names, counts, strict=True)
         names = [name for name, count in pairs if LEAST <= count <= rows - LEAST]
-        found, data = self.directions(subject, names, "p"), self.material.probe.id
-        return directions.save(path, found, checkpoint, data=data, found_by="linear SVM of f_P")
+        scores = {branch: self.scores(subject, names, branch) for branch in "tp"}
+        best = {name: max("tp", key=lambda b, n=name: scores[b].get(n, 0.0)) for name in names}
+        ways = {b: self.directions(subject, names, b, PATTERN) for b in "tp"}
+        found = [way for b in "tp" for way in ways[b] if best[way.name] == b]
+        facts = {"data": self.material.probe.id, "found_by": "pattern of a linear SVM"}
+        told = {b: {n: round(x, 4) for n, x in scores[b].items()} for b in "tp"}
+        return directions.save(path, found, checkpoint, **facts, balanced_accuracy=told)
+
+    def scores(self, subject: Subject, names: Sequence[str], branch: str) -> dict[str, float]:
+        """Balanced accuracy by attribute, of SVMs of half of the people on the others."""
+        probe, _ = self.probed(subject, names, branch, half=True)
+        return {name: one.balanced_accuracy.value for name, one in probe.attributes.items()}
 
     def edits(self, subject: Subject) -> dict:
-        """Each direction at each strength, in either branch: what the judges see of it."""
+        """Each direction at each strength, in either branch: what the judges see of it.
+
+        "Smiling by P" is along the normal, as in section 4.3; "Smiling by P, pattern" the other.
+        """
         marked = OF_THE_PICTURE, OF_THE_PERSON
-        words = ("edits", subject.words, self.material.words, EDITED, STRENGTHS, marked)
+        words = ("edits", subject.words, self.material.words, EDITED, STRENGTHS, KINDS, marked)
 
         def make() -> dict:
             images, told = self.pairs()[1][:EDITED], {}
-            for branch in ("p", "t"):
-                names = [n for n in (*OF_THE_PICTURE, *OF_THE_PERSON) if n in self.attributes.names]
-                for way in self.directions(subject, names, branch):
-                    told[f"{way.name} by {branch.upper()}"] = self.edit(subject, images, way)
+            names = [n for n in (*OF_THE_PICTURE, *OF_THE_PERSON) if n in self.attributes.names]
+            for branch, kind in itertools.product("pt", KINDS):
+                told |= {
+                    f"{way.name} by {branch.upper()}{kind}": self.edit(subject, images, way)
+                    for way in self.directions(subject, names, branch, kind)
+                }
             return told
 
         return kept(make, *words, by=__file__, code_of=CODE)

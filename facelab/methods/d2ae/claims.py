@@ -254,6 +254,8 @@ def of_clusters(shape: Record | None, picture: Record | None) -> Verdict:
 def of_editing(swaps: Record | None, edits: Record | None, ways: Record | None) -> Verdict:
     """Edits of P change the attribute and keep the person; another f_T changes it alone.
 
+    Edits are those along the SVM's normal; what its pattern does is said and decides nothing.
+
     Wholly: `edited`, a swap is nearer to I_id than the rebuilt I_attr is and its pose nearer to
     I_attr's than I_id's, both with intervals apart, and `in_order`. Partly: `edited`, or the swap
     is nearer to I_id.
@@ -265,6 +267,9 @@ def of_editing(swaps: Record | None, edits: Record | None, ways: Record | None) 
         figures[f"{name}: change rate"] = change_rate(edits, name)
         for title in ("same person", "identity distance", "landmarks"):
             figures[f"{name}: {title}"] = at(full, title)
+        for code in (P, T):
+            way = f"{code}, pattern"
+            figures[f"{name}: change rate by {way}"] = change_rate(edits, name, way)
     for title, others in {"identity": "rebuilt I_attr", "pose": "copy I_id"}.items():
         for name in ("swap", others):
             figures[f"{title}, {name}"] = at(rows, name, title, "mean")
@@ -282,12 +287,12 @@ def judged(edits: Record | None) -> list[str]:
     return [name for name in OF_THE_PICTURE if at(edits, f"{name} by P") is not None]
 
 
-def change_rate(edits: Record | None, name: str) -> float | None:
+def change_rate(edits: Record | None, name: str, way: str = P) -> float | None:
     """Return how many of the faces without an attribute have it at full strength.
 
-    Faces that lose it are taken off. None where all faces have it unchanged.
+    Faces that lose it are taken off. None where all faces have it unchanged, or none was edited.
     """
-    own = at(edits, f"{name} by P")
+    own = at(edits, f"{name} by {way}")
     before, after = at(own, "has it, unchanged"), at(own, "strengths", "1.0", "has it")
     return None if None in (before, after) or before == 1 else (after - before) / (1 - before)
 

@@ -81,6 +81,27 @@ def along(model: Disentangler, direction: Direction) -> float:
     return reach(direction, model.deviation_t if direction.branch == "t" else model.deviation_p)
 
 
+def pattern(normal: Channels, codes: Float[Tensor, "faces channels"]) -> Channels:
+    """Return the way that codes go with what a linear classifier reads, of length one: cov(f) w.
+
+    `normal` is that of its plane in the codes' own units, `codes` those that it learned from. The
+    normal says how a code is read: it also cancels what other channels know of the rest. Faces
+    that the classifier sees more of an attribute in differ by the pattern. Raises `ParameterError`
+    when the numbers of channels differ or the codes do not vary along the normal. Source: Haufe et
+    al. 2014, equation 6, for one classifier. Section 4.3 moves along the normal.
+    """
+    if codes.ndim != 2 or codes.shape[1:] != normal.shape:
+        raise ParameterError(
+            f"a normal of {tuple(normal.shape)} does not fit codes of {tuple(codes.shape)}; give "
+            "(features,) and (faces, features)"
+        )
+    centred = codes.double() - codes.double().mean(0)
+    found = centred.T @ (centred @ normal.to(centred))
+    length = float(found.norm())
+    presets.require(0 < length < float("inf"), "codes that do not vary along w", "several faces")
+    return (found / length).float()
+
+
 # --- attributes ----------------------------------------------------------------------------------
 
 

@@ -277,7 +277,11 @@ def edit(
     report = folder.write(
         targets, _outcomes(judged, order, given, partial(_edited, judged, change))
     )
-    facts = {"strengths": dict(strengths), "directions_sha256": cache.sha256(ways)}
+    facts = {
+        "strengths": dict(strengths),
+        "branches": {name: known[name].branch for name in strengths},
+        "directions_sha256": cache.sha256(ways),
+    }
     return _finish(folder, report, judged, "edit", **facts, attributes=ATTRIBUTE_JUDGE)
 
 

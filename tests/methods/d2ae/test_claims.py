@@ -133,6 +133,7 @@ def record():
             f"{PICTURE} by P": an_edit(0.2, 0.84, 0.9),
             f"{PERSON} by P": an_edit(0.5, 0.5, 0.2),
             f"{PICTURE} by T": an_edit(0.2, 0.2, 0.2),
+            f"{PICTURE} by T, pattern": an_edit(0.2, 0.6, 0.2),
             "seconds": 3.0,
         },
         "ways": {"identity": a_way(1.2, 0.02), "attributes": a_way(0.3, 0.09)},
@@ -201,6 +202,8 @@ def test_figures_of_figures_come_with_their_meaning(record):
     assert clusters["P: purity in the picture"] == 0.1
     edits = figures(record, "editing")
     assert edits["Smiling: change rate"] == pytest.approx(0.8), "0.64 of the 0.8 without"
+    assert edits["Smiling: change rate by T, pattern"] == pytest.approx(0.5)
+    assert edits["Smiling: change rate by P, pattern"] is None
     assert edits["Smiling: landmarks"] == 0.02
     assert "Male: change rate" not in edits
     assert edits["identity, rebuilt I_attr"] == 0.4

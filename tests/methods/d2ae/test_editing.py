@@ -52,6 +52,37 @@ def test_what_is_no_direction(changes, message):
         Direction(**good | changes)
 
 
+def test_a_pattern_leaves_out_what_the_normal_only_cancels():
+    """One channel is signal and noise, another the noise alone: reading needs both, writing one."""
+    random = torch.Generator().manual_seed(1)
+    signal, noise = torch.randn(2, 4000, generator=random)
+    codes = torch.stack([signal + noise, noise, 0.1 * torch.randn(4000, generator=random)], 1)
+    found = editing.pattern(torch.tensor([1.0, -1.0, 0.0]) / 2**0.5, codes + 7)
+    assert float(found.norm()) == pytest.approx(1)
+    assert found.tolist() == pytest.approx([1, 0, 0], abs=0.05)
+    axes = torch.tensor([3.0, 1.0]) * torch.randn(4000, 2, generator=random)
+    normal = torch.tensor([0.6, 0.8])
+    seen = editing.pattern(normal, axes)
+    assert float(seen[1] / seen[0]) == pytest.approx(0.8 / 0.6 / 9, rel=0.1), "of channels apart"
+
+
+@pytest.mark.parametrize(
+    ("normal", "codes", "message"),
+    [
+        (
+            torch.ones(3),
+            torch.ones(8, 2),
+            r"a normal of \(3,\) does not fit codes of \(8, 2\); give",
+        ),
+        (torch.ones(2), torch.ones(8, 2), "codes that do not vary along w can't be used; give"),
+        (torch.ones(2), torch.full((8, 2), math.nan), "do not vary"),
+    ],
+)
+def test_what_has_no_pattern(normal, codes, message):
+    with pytest.raises(ParameterError, match=message):
+        editing.pattern(normal, codes)
+
+
 def test_no_channel_leaves_its_interval_and_one_comes_to_its_end():
     way, deviation = direction(), torch.tensor([0.5, 1.0, 2.0, 3.0, 0.1])
     ends = (editing.reach(way, deviation) * way.vector / deviation).abs()
