@@ -16,6 +16,7 @@ from facelab.verdicts import Verdict
 
 CHAPTER_RECORD = "records/chapters_quick.json"
 FRESH_RECORD = "records/fresh_clone.json"
+FOLDED = 6  # more figures of a verdict than these are folded
 
 
 def record(name: str, root: Path | None = None) -> dict | None:
@@ -32,10 +33,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
-    """Each claim: what the paper says, what was measured, and the verdict."""
-    said = claims()
-    rows = [(f"`{v.claim}`", said[v.claim]["paper"], v.told(), f"**{v.said}**") for v in verdicts]
-    return table(("Claim", "The paper", "Measured here", "Verdict"), rows)
+    """Each claim with its verdict, what the paper says, and what was measured, a line a figure.
+
+    More than `FOLDED` figures are behind their number, to be opened.
+    """
+    said, rows = claims(), []
+    for each in verdicts:
+        told = each.told().replace("; ", "<br>")
+        if len(each.figures) > FOLDED:
+            count = f"{len(each.figures)} figures"
+            told = f"<details><summary>{count}</summary>{told}</details>"
+        rows.append((f"`{each.claim}`<br>**{each.said}**", said[each.claim]["paper"], told))
+    return table(("Claim", "The paper", "Measured here"), rows)
 
 
 def chapter_table(manifest: Manifest, folder: str = "") -> str:

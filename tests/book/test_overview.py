@@ -86,8 +86,15 @@ def test_verdicts_stand_beside_what_the_paper_says():
     found = Verdict("ganid.universal", {"gain": 0.25, "other": None}, "partly reproduced")
     line = overview.verdict_table([found]).splitlines()[-1]
     paper = manifest.claims()["ganid.universal"]["paper"]
-    expected = f"| `ganid.universal` | {paper} | gain: 0.25; other: never | **partly reproduced** |"
-    assert line == expected
+    claim = "`ganid.universal`<br>**partly reproduced**"
+    assert line == f"| {claim} | {paper} | gain: 0.25<br>other: never |"
+
+
+def test_many_figures_of_a_verdict_are_folded():
+    many = {f"figure {number}": float(number) for number in range(overview.FOLDED + 1)}
+    line = overview.verdict_table([Verdict("ganid.universal", many, "reproduced")]).splitlines()[-1]
+    told = "<br>".join(f"{name}: {value:.3g}" for name, value in many.items())
+    assert f"| <details><summary>{len(many)} figures</summary>{told}</details> |" in line
 
 
 def test_a_readme_without_a_block_is_named(book):
