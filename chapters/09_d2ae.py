@@ -85,6 +85,7 @@ for n in range(faces):
 figures.show(
     figures.face_sheet(torch.cat(rows), columns=faces + 1, width_in=4.4),
     alt="A table of faces: the person is kept along a column, all the rest along a row.",
+    photograph=True,
 )
 
 # %% [markdown]
@@ -883,6 +884,7 @@ grid = editing.grid(model, first[0:1], first[5:6], steps=6)
 figures.show(
     figures.face_sheet(grid, columns=6, width_in=4.8),
     alt="A grid: from left to right the person changes, from top to bottom all the rest.",
+    photograph=True,
 )
 
 # %% [markdown]
