@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +19,8 @@ from torch import nn
 from facelab.engine.provenance import machine
 from facelab.errors import UserError
 
-PACKAGE = Path(__file__).parents[1] / "facelab"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "facelab"
 
 
 def best_seconds(competitors: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -38,6 +41,7 @@ def record(kind: str, output: Path, threads: int, measure: Callable[[], dict], *
     written = {
         "kind": kind,
         "date": datetime.date.today().isoformat(),
+        "command": command(sys.argv),
         "machine": machine(),
         "threads": threads,
         "torch": torch.__version__,
@@ -71,6 +75,13 @@ def average(mean: nn.Module, learned: nn.Module, decay: float) -> None:
         before.lerp_(new, 1 - decay)
     for before, new in zip(mean.buffers(), learned.buffers(), strict=True):
         before.copy_(new)
+
+
+def command(words: list[str]) -> str:
+    """The command line of a benchmark, with places outside the clone cut to their last name."""
+    within = [word.replace(f"{ROOT}/", "") for word in words[1:]]
+    named = [re.sub(r"(^|[=:+,])/(?:[^/=:+,]+/)*", r"\1", word) for word in within]
+    return shlex.join(["python", f"benchmarks/{Path(words[0]).name}", *named])
 
 
 def digest(*words: object) -> str:

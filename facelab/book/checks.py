@@ -1,27 +1,29 @@
-"""What `facelab book check` finds wrong with the chapters, each problem with its cell and line.
+"""What `facelab book check` finds wrong with the book, each problem with its cell and line.
 
 The rules keep the book consistent without running it: pairs in step, no code that isn't run, short
-cells, known citations, links that lead somewhere, declared parameters, described pictures.
+cells, known citations, links that lead somewhere, declared parameters, described pictures. Prose of
+closing pages keeps the rules of prose; what a made page is made from has rules of its own.
 """
 
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from facelab.book import overview, pairing, prose
+from facelab.book import closing, overview, pairing, prose
 from facelab.book.parameters import accept, declared
 from facelab.errors import BookError, ParameterError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from facelab.book.manifest import Chapter, Manifest
+    from facelab.book.manifest import Chapter, ClosingPage, Manifest
 
 LONGEST_CELL_LINES = 20
 EXTERNAL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
@@ -31,7 +33,7 @@ SHELL = re.compile(
     r"|\s*%{1,2}(?:pip|conda|mamba|bash|sh|script|system|sx|cmd)\b"
     r"|\s*(?:pip3?|conda|mamba)\s+install\b"
 )
-CHAPTER_SUFFIXES = {"", ".ipynb", ".py", ".md", ".html"}
+PAGE_SUFFIXES = {"", ".ipynb", ".py", ".md", ".html"}
 LABELLED_ROLES = {"ref", "numref", "eq"}
 
 
@@ -46,47 +48,82 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = f" cell {self.cell} (line {self.line}):" if self.cell else ""
+        place = f" line {self.line}:" if self.line else ""
+        if self.cell:
+            place = f" cell {self.cell} (line {self.line}):"
         return f"{self.file}:{place} {self.rule}: {self.message}"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A chapter as the rules read it: its script's cells, their lines, what its prose mentions."""
+    """A page as the rules read it: its cells, their lines, what its prose mentions.
 
-    chapter: Chapter
+    `address` is how the index would link to it, `file` where it is written, `folder` that of the
+    index; a closing page has one cell and no chapter, a made one no lines either.
+    """
+
+    address: str
+    file: str
+    folder: Path
     cells: list[NotebookNode]
     lines: list[int]
+    chapter: Chapter | None = None
     mentions: list[tuple[int, prose.Mention]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The address without its ending: `05_ganid`, `pages/notation`."""
+        return posixpath.splitext(self.address)[0]
+
+    def place(self, path: str) -> str:
+        """Return where a path that the page mentions leads, seen from the index."""
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self.address), path))
+
+    def way_to(self, other: Page) -> str:
+        """Return how this page links to another one."""
+        return posixpath.relpath(other.address, posixpath.dirname(self.address) or ".")
 
     def values(self, kind: str) -> set[str]:
         """Return the values of all mentions of one kind, in small letters."""
         return {mention.value.lower() for _, mention in self.mentions if mention.kind == kind}
 
     def problem(self, cell: int | None, rule: str, message: str, offset: int = 0) -> Problem:
-        """Return a problem of this chapter, `offset` lines below the start of the cell."""
-        line = self.lines[cell - 1] + offset if cell else None
-        return Problem(f"chapters/{self.chapter.source.name}", cell, line, rule, message)
+        """Return a problem of this page, `offset` lines below the start of the cell."""
+        line = self.lines[cell - 1] + offset if cell and self.lines else None
+        return Problem(self.file, cell if self.chapter else None, line, rule, message)
 
 
 def check(manifest: Manifest) -> list[Problem]:
-    """Return every problem of the book's chapters, in the book's order."""
+    """Return every problem of the book's chapters and closing pages, in the book's order."""
     markdown = prose.parser()
     found = list(_listing(manifest))
-    pages = [_page(chapter, markdown) for chapter in manifest.chapters if chapter.source.is_file()]
+    chapters = [
+        _chapter(chapter, markdown) for chapter in manifest.chapters if chapter.source.is_file()
+    ]
+    texts, unwritten = _closing_texts(manifest)
+    folder = manifest.root / "chapters"
+    after = [_closing_page(page, text, markdown, folder) for page, text in texts]
     citable = _citable(manifest)
-    for page in pages:
+    for page in [*chapters, *after]:
         of_page = [
-            *_pair(page, manifest),
-            *_code_cells(page),
+            *(_of_chapter(page, manifest) if page.chapter else ()),
             *_code_in_markdown(page),
             *_citations(page, citable),
-            *_links(page, pages),
-            *_parameters(page),
-            *_pictures(page),
+            *_links(page, [*chapters, *after]),
+            *_described(page),
         ]
         found += sorted(of_page, key=lambda problem: (problem.cell or 0, problem.line or 0))
+    found += unwritten
+    for page in manifest.pages:
+        found += closing.problems(page, manifest.root)
     return found + list(_readme(manifest))
+
+
+def _of_chapter(page: Page, manifest: Manifest) -> Iterator[Problem]:
+    yield from _pair(page, manifest)
+    yield from _code_cells(page)
+    yield from _parameters(page)
+    yield from _pictures(page)
 
 
 def _readme(manifest: Manifest) -> Iterator[Problem]:
@@ -103,15 +140,51 @@ def _readme(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(path.name, None, None, "readme", message)
 
 
-def _page(chapter: Chapter, markdown: Any) -> Page:
+def _chapter(chapter: Chapter, markdown: Any) -> Page:
     cells = pairing.read_script(chapter).cells
     lines = pairing.source_lines(chapter.source.read_text(encoding="utf-8"), len(cells))
-    page, references = Page(chapter, cells, lines), {}
-    for number, cell in enumerate(cells, 1):
+    address, file = f"{chapter.slug}.ipynb", f"chapters/{chapter.source.name}"
+    page = Page(address, file, chapter.source.parent, cells, lines, chapter)
+    return _mentioning(page, markdown)
+
+
+def _mentioning(page: Page, markdown: Any) -> Page:
+    references: dict[str, Any] = {}
+    for number, cell in enumerate(page.cells, 1):
         if cell.cell_type == "markdown":
             found = prose.mentions(markdown, cell.source, references)
             page.mentions.extend((number, mention) for mention in found)
     return page
+
+
+def _closing_texts(manifest: Manifest) -> tuple[list[tuple[ClosingPage, str]], list[Problem]]:
+    """Return the closing pages with their Markdown, and a problem for each that has none."""
+    texts, problems = [], []
+    for page in manifest.pages:
+        try:
+            text = closing.text(page, manifest.root)
+        except BookError as error:
+            problems.append(Problem(_file(page), None, None, "page", str(error)))
+            continue
+        texts.append((page, text))
+        title = f"# {page.title}"
+        if text.partition("\n")[0].strip() != title:
+            message = f"expected {title!r} as its first line, the title that book.toml gives it"
+            problems.append(Problem(_file(page), None, 1, "page", message))
+    return texts, problems
+
+
+def _file(page: ClosingPage) -> str:
+    written = f"chapters/{closing.FOLDER}/{page.slug}.md"
+    return written if page.made_by is None else f"the page {page.slug} that is made"
+
+
+def _closing_page(page: ClosingPage, text: str, markdown: Any, folder: Path) -> Page:
+    from nbformat.v4 import new_markdown_cell
+
+    address, lines = f"{closing.FOLDER}/{page.slug}.md", [] if page.made_by else [1]
+    read = Page(address, _file(page), folder, [new_markdown_cell(text)], lines)
+    return _mentioning(read, markdown)
 
 
 def _listing(manifest: Manifest) -> Iterator[Problem]:
@@ -120,10 +193,13 @@ def _listing(manifest: Manifest) -> Iterator[Problem]:
         if not source.is_file():
             message = "book.toml lists it and it is missing; write it, or take the entry out"
             yield Problem(f"chapters/{source.name}", None, None, "listing", message)
-    for source in sorted((manifest.root / "chapters").glob("*.py")):
-        if source not in listed:
-            message = "book.toml does not list it; add a [[chapter]] entry, or move it away"
-            yield Problem(f"chapters/{source.name}", None, None, "listing", message)
+    listed |= {page.source for page in manifest.pages if page.source}
+    for kind, pattern in (("chapter", "*.py"), ("page", f"{closing.FOLDER}/*.md")):
+        for source in sorted((manifest.root / "chapters").glob(pattern)):
+            if source not in listed:
+                message = f"book.toml does not list it; add a [[{kind}]] entry, or move it away"
+                place = source.relative_to(manifest.root).as_posix()
+                yield Problem(place, None, None, "listing", message)
 
 
 def _pair(page: Page, manifest: Manifest) -> Iterator[Problem]:
@@ -189,14 +265,14 @@ def _hint(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def _links(page: Page, pages: list[Page]) -> Iterator[Problem]:
     labels = set().union(*(each.values("label") for each in pages))
-    by_slug = {each.chapter.slug: each for each in pages}
+    by_name = {each.name: each for each in pages}
     for number, mention in page.mentions:
         if mention.kind in ("link", "picture"):
-            wrong = _broken(mention, page, by_slug, labels)
+            wrong = _broken(mention, page, by_name, labels)
         elif mention.kind in LABELLED_ROLES:
             wrong = _unlabelled(_target(mention.value), labels)
         elif mention.kind == "doc":
-            wrong = _no_chapter(_target(mention.value), by_slug)
+            wrong = _no_page(_target(mention.value), page, by_name)
         else:
             continue
         if wrong:
@@ -212,17 +288,17 @@ def _target(role: str) -> str:
 def _unlabelled(target: str, labels: set[str]) -> str | None:
     if target.lower() in labels:
         return None
-    return f"no chapter has the label {target!r}; {_hint(target, labels, f'write ({target})=')}"
+    return f"no page has the label {target!r}; {_hint(target, labels, f'write ({target})=')}"
 
 
-def _no_chapter(target: str, by_slug: Mapping[str, Page]) -> str | None:
-    if target in by_slug:
+def _no_page(target: str, page: Page, by_name: Mapping[str, Page]) -> str | None:
+    if page.place(target) in by_name:
         return None
-    return f"{target!r} is no chapter; {_hint(target, by_slug, 'book.toml lists them')}"
+    return f"{target!r} is no page; {_hint(target, by_name, 'book.toml lists them')}"
 
 
 def _broken(
-    mention: prose.Mention, page: Page, by_slug: Mapping[str, Page], labels: set[str]
+    mention: prose.Mention, page: Page, by_name: Mapping[str, Page], labels: set[str]
 ) -> str | None:
     """Return what is wrong with the target of a link or a picture, or None."""
     if EXTERNAL.match(mention.value):
@@ -230,13 +306,14 @@ def _broken(
     path, _, anchor = unquote(mention.value).partition("#")
     if not path:
         return _no_anchor(anchor, page.values("heading") | labels)
-    other, suffix = PurePosixPath(path).with_suffix("").name, PurePosixPath(path).suffix
-    is_chapter = other in by_slug and suffix in CHAPTER_SUFFIXES
-    if mention.kind == "link" and is_chapter and path.removeprefix("./") == other + suffix:
-        if suffix != ".ipynb":
-            return f"{path!r} opens in neither JupyterLab nor the page; write {other}.ipynb"
-        return _no_anchor(anchor, by_slug[other].values("heading")) if anchor else None
-    return _no_file(path, page, by_slug)
+    name, suffix = posixpath.splitext(page.place(path))
+    if mention.kind == "link" and name in by_name and suffix in PAGE_SUFFIXES:
+        other = by_name[name]
+        if page.place(path) != other.address:
+            right = page.way_to(other)
+            return f"{path!r} opens in neither JupyterLab nor the page; write {right}"
+        return _no_anchor(anchor, other.values("heading")) if anchor else None
+    return _no_file(path, page, by_name)
 
 
 def _no_anchor(anchor: str, anchors: set[str]) -> str | None:
@@ -245,14 +322,14 @@ def _no_anchor(anchor: str, anchors: set[str]) -> str | None:
     return f"no heading or label is {('#' + anchor)!r}; {_hint(anchor, anchors, 'correct it')}"
 
 
-def _no_file(path: str, page: Page, by_slug: Mapping[str, Page]) -> str | None:
+def _no_file(path: str, page: Page, by_name: Mapping[str, Page]) -> str | None:
     from facelab.book.website import PICTURES
 
-    folder = page.chapter.source.parent.resolve()
-    file = (folder / path).resolve()
+    folder = page.folder.resolve()
+    file = (folder / page.place(path)).resolve()
     if not file.is_file():
-        notebooks = [f"{slug}.ipynb" for slug in by_slug]
-        return f"{path!r} is not there; {_hint(path, notebooks, 'correct it')}"
+        ways = [page.way_to(other) for other in by_name.values()]
+        return f"{path!r} is not there; {_hint(path, ways, 'correct it')}"
     if folder not in file.parents or file.suffix.lower() not in PICTURES:
         return f"{path!r} is not carried into the rendered book; link to its public address"
     return None
@@ -294,11 +371,14 @@ def _undeclared(source: str, settings: list[tuple[str, str, Any]]) -> Iterator[s
             yield f"book.toml, {profile}: {error}"
 
 
-def _pictures(page: Page) -> Iterator[Problem]:
+def _described(page: Page) -> Iterator[Problem]:
     for number, mention in page.mentions:
         if mention.kind == "picture" and not mention.alt.strip():
             message = f"{mention.value!r} has no alternative text; write ![what it shows](...)"
             yield page.problem(number, "alt-text", message, mention.line)
+
+
+def _pictures(page: Page) -> Iterator[Problem]:
     try:
         stored = pairing.read_notebook(page.chapter)
     except BookError:  # the rule on pairs tells

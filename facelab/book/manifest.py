@@ -14,11 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from facelab.book import closing
 from facelab.book.toml_tables import Table, located, syntax_error
 from facelab.errors import BookError, ManifestError
 
 FILE = "book.toml"
 SLUG = re.compile(r"index|\d\d_[a-z][a-z0-9_]*")
+PAGE_SLUG = re.compile(r"[a-z][a-z0-9_]*")
 CHAPTER_KEYS = (
     *("slug", "title", "paper", "module", "minutes"),
     *("parameters", "budget_s", "assets", "claims"),
@@ -73,6 +75,16 @@ class Chapter:
 
 
 @dataclass(frozen=True)
+class ClosingPage:
+    """A page after the chapters: `source` is its Markdown, or `made_by` names its maker."""
+
+    slug: str
+    title: str
+    source: Path | None
+    made_by: str | None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The whole of book.toml; `path` is the file, `root` its folder."""
 
@@ -80,6 +92,7 @@ class Manifest:
     book: Book
     profiles: Mapping[str, Profile]
     chapters: tuple[Chapter, ...]
+    pages: tuple[ClosingPage, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -157,16 +170,25 @@ def parse(text: str, path: Path) -> Manifest:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise syntax_error(path.name, text, error) from None
-    top = Table(data, "", path.name, located(text)).only("book", "profiles", "chapter")
+    top = Table(data, "", path.name, located(text)).only("book", "profiles", "chapter", "page")
     book = _book(top.table("book"), path.parent)
     profiles = {table.key: _profile(table) for table in top.tables("profiles", "profile")}
     chapters: dict[str, Chapter] = {}
     for table in top.array("chapter"):
         chapter = _chapter(table, path.parent, profiles)
-        if chapter.slug in chapters:
-            raise table.error("slug", f'"{chapter.slug}" is taken by an entry above; write another')
+        _require_free(table, chapter.slug, chapters)
         chapters[chapter.slug] = chapter
-    return Manifest(path, book, profiles, tuple(chapters.values()))
+    pages: dict[str, ClosingPage] = {}
+    for table in top.array("page", default=[]):
+        page = _page(table, path.parent)
+        _require_free(table, page.slug, {**chapters, **pages})
+        pages[page.slug] = page
+    return Manifest(path, book, profiles, tuple(chapters.values()), tuple(pages.values()))
+
+
+def _require_free(table: Table, slug: str, taken: Iterable[str]) -> None:
+    if slug in taken:
+        raise table.error("slug", f'"{slug}" is taken by an entry above; write another')
 
 
 def _book(table: Table, root: Path) -> Book:
@@ -215,6 +237,29 @@ def _chapter(table: Table, root: Path, profiles: Mapping[str, Profile]) -> Chapt
         source=root / "chapters" / f"{slug}.py",
         notebook=root / "chapters" / f"{slug}.ipynb",
     )
+
+
+def _page(table: Table, root: Path) -> ClosingPage:
+    """Return the page of one [[page]] table: written, or made."""
+    if isinstance(table.data.get("slug"), str):
+        table = table.renamed(f'page "{table.data["slug"]}"')
+    table = table.only(*ClosingPage.__dataclass_fields__)
+    slug = table.take("slug", "a name in small letters", '"notation"', _is_page_slug)
+    title, makers = table.text("title"), tuple(closing.MAKERS)
+    place = f"chapters/{closing.FOLDER}/{slug}.md"
+    if "source" in table.data and "made_by" in table.data:
+        raise table.error("made_by", "the page has a source already; keep one of the two")
+    if "made_by" in table.data:
+        expected = f"one of {', '.join(makers)}"
+        maker = table.take("made_by", expected, f'"{makers[0]}"', makers.__contains__)
+        return ClosingPage(slug, title, None, maker)
+    expected = f'the page\'s Markdown, "{place}", or made_by'
+    source = table.take("source", expected, f'"{place}"', place.__eq__)
+    return ClosingPage(slug, title, root / source, None)
+
+
+def _is_page_slug(value: object) -> bool:
+    return isinstance(value, str) and PAGE_SLUG.fullmatch(value) is not None
 
 
 def _is_slug(value: object) -> bool:

@@ -139,8 +139,7 @@ def page(chapter: NotebookNode, slug: str) -> NotebookNode:
     for number, cell in enumerate(notebook.cells, start=1):
         place = f"{slug}, cell {number}"
         if cell.cell_type == "markdown":
-            _require_alt(cell.source, place)
-            cell.source = open_details(cell.source)
+            cell.source = dress_text(cell.source, place)
         elif cell.cell_type == "code":
             _dress_code(cell, place)
     return notebook
@@ -212,6 +211,12 @@ def _restore_source(output: NotebookNode) -> None:
         output.data = NotebookNode(
             {"text/markdown": f"{fence}python\n{data['text/plain'].rstrip()}\n{fence}"}
         )
+
+
+def dress_text(markdown: str, place: str) -> str:
+    """Return prose as a page reads it; raises `BookError` for a picture without alt text."""
+    _require_alt(markdown, place)
+    return open_details(markdown)
 
 
 def open_details(markdown: str) -> str:

@@ -185,12 +185,12 @@ class Table:
             raise self.error(key, problem)
         return Table(data, self.where, self.file, self.lines, (*self.place, key))
 
-    def array(self, key: str) -> list[Table]:
-        """Return the tables of the array of tables `key`, of which there must be one or more."""
+    def array(self, key: str, default: Any = REQUIRED) -> list[Table]:
+        """Return the tables of the array of tables `key`: one or more, or none by `default`."""
         data = self.data.get(key, [])
         if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
             raise self.error(key, f"expected entries, got {shown(data)}; write [[{key}]]")
-        if not data:
+        if not data and default is REQUIRED:
             raise self.error(key, f"missing, expected one entry or more; write [[{key}]]")
         return [
             Table(entry, f"{key} {number + 1}", self.file, self.lines, (*self.place, key, number))

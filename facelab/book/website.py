@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from facelab.book import pages, report
+from facelab.book import closing, pages, report
 from facelab.book.manifest import Book, Manifest
 from facelab.errors import AssetError, BookError
 
@@ -48,7 +48,7 @@ BIBLIOGRAPHY_PAGE = """# Bibliography
 
 
 def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None) -> None:
-    """Write the folder `source` anew from the notebooks executed/SLUG.ipynb.
+    """Write the folder `source` anew from the notebooks executed/SLUG.ipynb and closing pages.
 
     `mathjax` is MathJax's folder, None to use its public address. Raises `BookError`.
     """
@@ -59,6 +59,7 @@ def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None
         clean = pages.download(pages.read(executed / f"{chapter.slug}.ipynb"))
         nbformat.write(clean, source / DOWNLOADS / f"{chapter.slug}.ipynb")
         nbformat.write(pages.page(clean, chapter.slug), source / f"{chapter.slug}.ipynb")
+    _write_closing_pages(manifest, source / closing.FOLDER)
     _copy_pictures(manifest.chapters[0].source.parent, source)
     shutil.copyfile(manifest.book.bibliography, source / "references.bib")
     (source / "bibliography.md").write_text(BIBLIOGRAPHY_PAGE, encoding="utf-8")
@@ -66,7 +67,10 @@ def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None
     if mathjax is not None:
         _copy_mathjax(mathjax, source / "vendored" / "mathjax")
     footer = _footer(manifest, executed)
-    _write_yaml(source / "_toc.yml", contents([chapter.slug for chapter in manifest.chapters]))
+    toc = contents(
+        [each.slug for each in manifest.chapters], [each.slug for each in manifest.pages]
+    )
+    _write_yaml(source / "_toc.yml", toc)
     _write_yaml(source / "_config.yml", configuration(manifest.book, footer, mathjax is not None))
 
 
@@ -84,9 +88,20 @@ def _require_ready(manifest: Manifest, executed: Path) -> None:
             )
 
 
-def contents(slugs: list[str]) -> dict:
-    """Return _toc.yml: the index, the numbered chapters, the bibliography."""
+def _write_closing_pages(manifest: Manifest, folder: Path) -> None:
+    folder.mkdir()
+    for page in manifest.pages:
+        text = closing.text(page, manifest.root)
+        if page.source is not None:
+            text = pages.dress_text(text, page.slug)
+        (folder / f"{page.slug}.md").write_text(text, encoding="utf-8")
+
+
+def contents(slugs: list[str], closing_pages: Iterable[str] = ()) -> dict:
+    """Return _toc.yml: the index, the numbered chapters, closing pages, the bibliography."""
     parts = [{"caption": "Reference", "chapters": [{"file": "bibliography"}]}]
+    if after := [{"file": f"{closing.FOLDER}/{slug}"} for slug in closing_pages]:
+        parts.insert(0, {"caption": "After the chapters", "chapters": after})
     if slugs[1:]:
         chapters = [{"file": slug} for slug in slugs[1:]]
         parts.insert(0, {"caption": "Chapters", "numbered": True, "chapters": chapters})

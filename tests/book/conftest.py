@@ -51,6 +51,15 @@ class TinyBook:
     def load(self) -> manifest.Manifest:
         return manifest.load(self.root / "book.toml")
 
+    def add_page(self, slug: str, line: str, text: str | None = None) -> None:
+        """Append a [[page]] with `line` to book.toml, and write its Markdown if there is any."""
+        path = self.root / "book.toml"
+        entry = f'\n[[page]]\nslug = "{slug}"\ntitle = "Words"\n{line}\n'
+        path.write_text(path.read_text() + entry)
+        if text is not None:
+            (self.root / "chapters" / "pages").mkdir(exist_ok=True)
+            (self.root / "chapters" / "pages" / f"{slug}.md").write_text(text)
+
     def script(self, slug: str) -> Path:
         return self.root / "chapters" / f"{slug}.py"
 

@@ -1,7 +1,10 @@
+import sys
+from types import SimpleNamespace
+
 import nbformat
 import pytest
 
-from facelab.book import checks, prose
+from facelab.book import checks, closing, prose
 from facelab.errors import BookError
 
 INDEX = """\
@@ -148,8 +151,8 @@ PROSE = {
     ),
     "anchor of a small heading": ("# #### Deep\n#\n# [x](#deep)\n", "link", 2, "'#deep'"),
     "unknown label": ("# {ref}`a <first-labell>`\n", "link", 0, "did you mean 'first-label'?"),
-    "unknown equation": ("# {eq}`no`\n", "link", 0, "no chapter has the label 'no'"),
-    "unknown document": ("# {doc}`01_on`\n", "link", 0, "'01_on' is no chapter; did you mean"),
+    "unknown equation": ("# {eq}`no`\n", "link", 0, "no page has the label 'no'"),
+    "unknown document": ("# {doc}`01_on`\n", "link", 0, "'01_on' is no page; did you mean"),
     "picture without text": ("# ![](pixel.png)\n", "alt-text", 0, "'pixel.png' has no alternative"),
     "figure without text": (
         "# ```{figure} pixel.png\n# ```\n",
@@ -315,3 +318,75 @@ def test_anchors_are_those_of_the_rendered_book():
     for title in ("Before you use: a face, two", "Größe `x_1` (2)", "A -- b", "面 1"):
         (mention,) = prose.mentions(prose.parser(), f"# {title}", {})
         assert mention == prose.Mention("heading", default_slugify(title.replace("`", "")))
+
+
+# --- pages after the chapters --------------------------------------------------------------------
+
+WORDS = """\
+# Words
+
+## What $x$ is
+
+See {cite:t}`ada1843`, [one](../01_one.ipynb#the-first-idea-again), {doc}`../01_one`,
+{eq}`first-equation`, [here](#words), ![one pixel](../pixel.png).
+"""
+SOURCE = 'source = "chapters/pages/words.md"'
+
+
+def test_a_good_page_has_no_problem_and_chapters_can_link_to_it(book):
+    book.add_page("words", SOURCE, WORDS)
+    book.edit("01_one", IDEA, f"{IDEA}#\n# [words](pages/words.md#words), {{doc}}`pages/words`\n")
+    book.sync()
+    assert problems(book) == []
+
+
+# What is added to a page, the rule, the message.
+WRONG_WORDS = {
+    "a citation": ("{cite:p}`no`", "citation", "'no' is not in the bibliography"),
+    "a link as from a chapter": ("[x](01_one.ipynb)", "link", "did you mean '../01_one.ipynb'?"),
+    "a script": ("[x](../01_one.py)", "link", "write ../01_one.ipynb"),
+    "an anchor": ("[x](../01_one.ipynb#no)", "link", "no heading or label is '#no'"),
+    "a document": ("{doc}`01_one`", "link", "'01_one' is no page"),
+    "a picture": ("![](../pixel.png)", "alt-text", "has no alternative text"),
+    "code": ("```python\nx\n```", "code-in-markdown", "'x' is a block of code"),
+    "a file outside": ("[x](../../book.toml)", "link", "is not carried into the rendered book"),
+}
+
+
+@pytest.mark.parametrize(("text", "rule", "message"), WRONG_WORDS.values(), ids=WRONG_WORDS)
+def test_pages_keep_the_rules_of_prose(book, text, rule, message):
+    book.add_page("words", SOURCE, f"{WORDS}\n{text}\n")
+    (problem,) = checks.check(book.load())
+    assert str(problem).startswith(f"chapters/pages/words.md: line 8: {rule}: ")
+    assert message in str(problem)
+
+
+def test_a_page_without_its_source_is_named(book):
+    book.add_page("words", SOURCE)
+    (problem,) = checks.check(book.load())
+    assert (problem.file, problem.rule) == ("chapters/pages/words.md", "page")
+    assert "can't be read: No such file or directory; write it, or take the [[page]]" in str(
+        problem
+    )
+
+
+def test_a_page_that_is_not_listed_or_has_another_title_is_named(book):
+    book.add_page("words", SOURCE, WORDS.replace("# Words", "# Word", 1))
+    (book.root / "chapters/pages/more.md").write_text("# More\n")
+    found = sorted(map(str, checks.check(book.load())))
+    assert found[0].startswith("chapters/pages/more.md: listing: book.toml does not list it; add a")
+    assert "[[page]]" in found[0]
+    title = "page: expected '# Words' as its first line, the title that book.toml gives it"
+    assert f"chapters/pages/words.md: line 1: {title}" in found
+
+
+def test_a_made_page_is_checked_by_its_maker_and_as_prose(book, monkeypatch):
+    said = checks.Problem("records/a.json", None, None, "ledger", "missing")
+    maker = SimpleNamespace(page=lambda root: "[x](no.md)\n", problems=lambda root: iter([said]))
+    monkeypatch.setitem(closing.MAKERS, "told", "a_maker")
+    monkeypatch.setitem(sys.modules, "a_maker", maker)
+    book.add_page("made", 'made_by = "told"')
+    assert [str(each) for each in checks.check(book.load())] == [
+        "the page made that is made: link: 'no.md' is not there; correct it",
+        "records/a.json: ledger: missing",
+    ]

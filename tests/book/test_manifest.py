@@ -285,3 +285,79 @@ def test_the_book_s_own_manifest_is_good():
     assert {"smoke", "quick", "paper"} <= set(book.profiles)
     assert book.chapters[0].slug == "index"
     assert {name for chapter in book.chapters for name in chapter.assets} <= set(assets.ASSETS)
+
+
+PAGE = """
+[[page]]
+slug = "notation"
+title = "Notation"
+source = "chapters/pages/notation.md"
+
+[[page]]
+slug = "ledger"
+title = "The claims"
+made_by = "ledger"
+"""
+
+
+def test_closing_pages_are_read_in_their_order(load, tmp_path):
+    written, made = load(GOOD + PAGE).pages
+    assert (written.slug, written.title, written.made_by) == ("notation", "Notation", None)
+    assert written.source == tmp_path / "chapters" / "pages" / "notation.md"
+    assert (made.slug, made.source, made.made_by) == ("ledger", None, "ledger")
+    assert load(GOOD).pages == ()
+
+
+# What is replaced, by what, the line that the message names (the last such one), the message.
+WRONG_PAGES = {
+    "taken by a page": (
+        'slug = "ledger"',
+        'slug = "notation"',
+        'slug = "notation"',
+        'page 2: slug: "notation" is taken by an entry above; write another',
+    ),
+    "taken by a chapter": (
+        'slug = "ledger"',
+        'slug = "index"',
+        'slug = "index"',
+        '"index" is taken by an entry above',
+    ),
+    "a chapter's slug": ('slug = "ledger"', 'slug = "02_a"', "02_a", "expected a name in small"),
+    "unknown maker": (
+        'made_by = "ledger"',
+        'made_by = "leger"',
+        "leger",
+        'page "ledger": made_by: expected one of ledger, got "leger"; write made_by = "ledger"',
+    ),
+    "two makers": ('made_by = "ledger"', "made_by = []", "made_by", "expected one of ledger"),
+    "neither": (
+        'made_by = "ledger"',
+        "",
+        "[[page]]",
+        'page "ledger": source: missing, expected the page\'s Markdown, '
+        '"chapters/pages/ledger.md", or made_by; write source = "chapters/pages/ledger.md"',
+    ),
+    "both": (
+        'made_by = "ledger"',
+        'source = "chapters/pages/ledger.md"\nmade_by = "ledger"',
+        "made_by",
+        "made_by: the page has a source already; keep one of the two",
+    ),
+    "elsewhere": (
+        'source = "chapters/pages/notation.md"',
+        'source = "notation.md"',
+        'source = "notation.md"',
+        'got "notation.md"; write source = "chapters/pages/notation.md"',
+    ),
+    "unknown key": ('made_by = "ledger"', 'maker = "ledger"', "maker", "maker: unknown key"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "at", "message"), WRONG_PAGES.values(), ids=WRONG_PAGES)
+def test_a_wrong_page_is_named_with_its_line(load, old, new, at, message):
+    text = GOOD + PAGE.replace(old, new)
+    with pytest.raises(ManifestError) as caught:
+        load(text)
+    line = max(number for number, each in enumerate(text.splitlines(), 1) if at in each)
+    assert str(caught.value).startswith(f"book.toml:{line}: ")
+    assert message in str(caught.value)

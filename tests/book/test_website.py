@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from nbformat import v4, write
 
 from facelab import assets
-from facelab.book import website
+from facelab.book import closing, website
 from facelab.errors import AssetError, BookError
 
 CHAPTER = "# %% [markdown]\n# # A chapter\n"
@@ -84,6 +86,43 @@ def test_contents_number_the_chapters_and_not_the_rest():
 
 def test_contents_of_an_index_alone():
     assert [part["caption"] for part in website.contents(["index"])["parts"]] == ["Reference"]
+
+
+def test_closing_pages_come_after_the_chapters():
+    toc = website.contents(["index", "01_one"], ["notation", "ledger"])
+    assert [part["caption"] for part in toc["parts"]] == [
+        "Chapters",
+        "After the chapters",
+        "Reference",
+    ]
+    assert toc["parts"][1]["chapters"] == [{"file": "pages/notation"}, {"file": "pages/ledger"}]
+    assert "numbered" not in toc["parts"][1]
+
+
+def test_closing_pages_are_written_and_made(book, executed, monkeypatch):
+    maker = SimpleNamespace(page=lambda root: f"made in {root.name}\n")
+    monkeypatch.setitem(closing.MAKERS, "told", "a_maker")
+    monkeypatch.setitem(sys.modules, "a_maker", maker)
+    hint = "<details><summary>More</summary>\n$x$\n</details>\n"
+    book.add_page("words", 'source = "chapters/pages/words.md"', f"# Words\n\n{hint}")
+    book.add_page("made", 'made_by = "told"')
+    source = book.root / "source"
+    website.write(book.load(), executed, source, None)
+    assert (source / "pages/made.md").read_text() == "# Words\n\nmade in book\n"
+    # As in chapters, what is folded is read as Markdown.
+    assert "</summary>\n\n$x$" in (source / "pages/words.md").read_text()
+    toc = yaml.safe_load((source / "_toc.yml").read_text())
+    assert toc["parts"][1]["chapters"] == [{"file": "pages/words"}, {"file": "pages/made"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "words.md: can't be read"), ("# Words\n\n![](a.png)\n", "words: a picture has no alt")],
+)
+def test_a_page_that_cannot_be_shown_is_named(book, executed, text, message):
+    book.add_page("words", 'source = "chapters/pages/words.md"', text)
+    with pytest.raises(BookError, match=message):
+        website.write(book.load(), executed, book.root / "source", None)
 
 
 def test_mathjax_is_vendored_or_comes_from_its_public_address(book, executed):

@@ -21,6 +21,7 @@ purpose = "for readers"
 budget_s = 90
 """
 ENTRY = '\n[[chapter]]\nslug = "{0}"\ntitle = "The chapter {0}"\nmodule = "facelab"\nminutes = 5\n'
+PAGE = '\n[[page]]\nslug = "words"\ntitle = "Words"\nsource = "chapters/pages/words.md"\n'
 REFERENCES = """
 @article{ada1843,
   author = {Ada Lovelace},
@@ -65,6 +66,15 @@ A name in the text, `facelab.recognition.embedder.a_name_that_is_longer_than_a_p
 
 {TABLE}
 """
+WORDS = r"""# Words
+
+{cite:t}`ada1843` has $\bar p$ in {eq}`eq-similarity`, in
+[the exercise](../01_face.ipynb#an-exercise).
+
+| a | b |
+|---|---|
+| <details><summary>more</summary>1<br>2</details> | $\sigma$ |
+"""
 TABLE = "\n".join("|" + " 0.123456 |" * 12 if row != 1 else "|" + "---|" * 12 for row in range(3))
 
 
@@ -100,10 +110,11 @@ def chapters():
 def tiny_book(tmp_path_factory):
     """The folder of the tiny book's pages."""
     root = tmp_path_factory.mktemp("tiny")
-    (root / "chapters").mkdir()
+    (root / "chapters" / "pages").mkdir(parents=True)
+    (root / "chapters" / "pages" / "words.md").write_text(WORDS)
     (root / "runs").mkdir()
     (root / "references.bib").write_text(REFERENCES)
-    (root / "book.toml").write_text(BOOK + "".join(map(ENTRY.format, ("index", "01_face"))))
+    (root / "book.toml").write_text(BOOK + "".join(map(ENTRY.format, ("index", "01_face"))) + PAGE)
     for slug, notebook in chapters().items():
         write(notebook, root / "runs" / f"{slug}.ipynb")
     book = manifest.load(root / "book.toml")

@@ -11,9 +11,12 @@ from facelab.errors import BookError
 
 pytestmark = pytest.mark.browser
 
-TINY_PAGES = ("index", "01_face", "bibliography", "search")
+TINY_PAGES = ("index", "01_face", "bibliography", "search", "pages/words")
 BUILT = Path(os.environ.get("FACELAB_BOOK") or Path(__file__).parents[2] / "_build" / "html")
-BUILT_PAGES = sorted(path.name for path in BUILT.glob("*.html"))
+FOLDERS = ("*.html", "pages/*.html")
+BUILT_PAGES = sorted(
+    path.relative_to(BUILT).as_posix() for each in FOLDERS for path in BUILT.glob(each)
+)
 
 
 def told(findings):
@@ -29,7 +32,8 @@ def test_a_page_of_the_tiny_book_is_whole(chromium, tiny_book, name):
 
 
 def test_the_tiny_book_has_no_other_pages(tiny_book):
-    assert {path.stem for path in tiny_book.glob("*.html")} == set(TINY_PAGES)
+    found = {path.relative_to(tiny_book) for each in FOLDERS for path in tiny_book.glob(each)}
+    assert {path.with_suffix("").as_posix() for path in found} == set(TINY_PAGES)
 
 
 @pytest.mark.parametrize("word", ["zygomatic", "the spread of "])

@@ -2,7 +2,7 @@
 
 "Same person" is the threshold of the recogniser that led no search and made no vector, unless the
 claim is about the one that did. Records are those of `benchmarks/ganid_properties.py`,
-`ganid_search.py` and `ganid_attributes.py`.
+`ganid_search.py` and `ganid_attributes.py`; of table 1, that of `faceres.py`.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,30 @@ def verdicts(properties: Record, searches: Record, edits: Record) -> list[Verdic
         *of_searches(searches),
         *of_edits(edits),
     ]
+
+
+def of_table1(record: Record, embedder: str = "dlib") -> Verdict:
+    """Pairs of one person and of two: rendered people by their means, photographs one by one.
+
+    Wholly: on photographs every pair of one person is closer than every pair of two. Partly:
+    rendered pairs are, by the means.
+    """
+    rendered, pairs = record["test"][embedder], record["photographs"][embedder]
+    apart: dict[bool, list[float]] = {True: [], False: []}
+    for names, distance in pairs.items():
+        # obama2 is a second picture of obama.
+        one, other = (name.rstrip("0123456789") for name in names.split(", "))
+        apart[one == other].append(distance)
+    near, far = max(apart[True]), min(apart[False])
+    same, different = rendered["mean of the same"], rendered["mean of different"]
+    figures = {
+        "photographs, farthest of one person": near,
+        "photographs, closest of two": far,
+        "rendered people, mean of the same": same,
+        "rendered people, mean of different": different,
+        "rendered people, AUC": rendered["AUC"],
+    }
+    return Verdict("ganid.table1", figures, said(near < far, same < different))
 
 
 def of_properties(record: Record, generator: str) -> list[Verdict]:

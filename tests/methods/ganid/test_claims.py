@@ -137,3 +137,26 @@ def test_a_verdict_can_be_another(records, number, claim, change, expected):
     found = changed(records, number, change)
     assert found.pop(f"ganid.{claim}") == expected
     assert set(found.values()) == {"reproduced"}
+
+
+def pairs(near, far, same=0.1, different=0.2):
+    return {
+        "test": {"dlib": {"AUC": 0.9, "mean of the same": same, "mean of different": different}},
+        "photographs": {"dlib": {"a, a2": 0.05, "a, a3": near, "a, b": far, "a3, b": 0.5}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (pairs(0.1, 0.3), "reproduced"),
+        (pairs(0.3, 0.1), "partly reproduced"),
+        (pairs(0.3, 0.1, same=0.2, different=0.1), "not reproduced"),
+    ],
+)
+def test_table_1_compares_the_worst_pairs_of_photographs(record, expected):
+    verdict = claims.of_table1(record)
+    assert (verdict.claim, verdict.said) == ("ganid.table1", expected)
+    photographs = record["photographs"]["dlib"]
+    assert verdict.figures["photographs, farthest of one person"] == photographs["a, a3"]
+    assert verdict.figures["photographs, closest of two"] == photographs["a, b"]
