@@ -28,11 +28,13 @@ RULE = "ledger"
 UNSHIPPABLE = "needs data that can't be shipped"
 UNMEASURED = "not measured yet"
 OUTCOMES = (*get_args(Said), UNSHIPPABLE, UNMEASURED)
-HEAD = ("Claim", "The paper reports", "Measured here", "Verdict", "Preset", "Made by")
-FOLDED = 6  # more figures than these are folded
+# Three columns fit beside the two sidebars; one for each part would be a word wide.
+HEAD = ("Claim, verdict, told in", "The paper reports", "Measured here, preset, made by")
+FOLDED = 4  # more figures than these are folded
 TOLD_UNDER = re.compile(r"^## (The claims?)\s*$", re.MULTILINE)
 TELLS = re.compile(r"verdict_table\(|[\"']verdict ")
 HEX = re.compile(r"[0-9a-f]{64}")
+SHIPPED = (("checkpoints",), ("shipped",))  # below these a record names weights by their files
 MORPHABLE_HEAD = "geometry/models/anny_head.safetensors"
 
 INTRODUCTION = """\
@@ -196,10 +198,17 @@ def count_table(found: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    name = f"`{row.claim}`<br>{_link(row)}"
-    scales = "<br>".join(map(_text, row.scales))
-    made = f"`{row.command}`" if row.command else ""
-    return name, _text(row.reported), _figures(row.verdict), f"**{row.outcome}**", scales, made
+    claim = f"`{row.claim}`<br>**{row.outcome}**<br>{_link(row)}"
+    how = [
+        *(f"*{_text(scale)}*" for scale in row.scales),
+        *([f"`{row.command}`"] if row.command else []),
+    ]
+    figures = [_figures(row.verdict)] if row.verdict else []
+    return (
+        claim,
+        _text(row.reported),
+        "<br>".join([*figures, *how]).replace("</details><br>", "</details>"),
+    )
 
 
 def _link(row: Row) -> str:
@@ -211,9 +220,7 @@ def _link(row: Row) -> str:
     return f"[chapter {number}, cell {row.place.cell}]({address}#{row.place.anchor})"
 
 
-def _figures(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return ""
+def _figures(verdict: Verdict) -> str:
     lines = [f"{_text(name)}: {_number(value)}" for name, value in verdict.figures.items()]
     told = "<br>".join(lines)
     if len(lines) <= FOLDED:
@@ -304,8 +311,9 @@ def unmeasured(evidence: Evidence, records: Records) -> Iterator[Problem]:
 def checkpoints(evidence: Evidence, records: Records, root: Path) -> Iterator[Weights]:
     """Yield the shipped weights whose SHA-256 the records of an entry have.
 
-    They stand at `checkpoint`, or at the name of one of the method's files; `head` is the morphable
-    head's. Other sums, of data and of stages that are not shipped, are passed by.
+    They stand at `checkpoint`, below `checkpoints` or `shipped`, or at the name of one of the
+    method's files; `head` is the morphable head's. Other sums, of data and of stages that are not
+    shipped, are passed by.
     """
     package = root / "facelab"
     models = package / "methods" / evidence.paper / "models"
@@ -317,8 +325,9 @@ def checkpoints(evidence: Evidence, records: Records, root: Path) -> Iterator[We
             where = "/".join(map(str, (*place, key)))
             if key == "head":
                 yield Weights(name, where, value, package / MORPHABLE_HEAD)
-            elif key == "sha256" and owner in named:
-                yield Weights(name, where, value, named[owner])
+            elif key == "sha256" and (owner in named or place[:-1] in SHIPPED):
+                file = named.get(owner, models / f"{owner}.safetensors")
+                yield Weights(name, where, value, file)
             elif name == evidence.records[0] and where in evidence.weights:
                 yield Weights(name, where, value, package / evidence.weights[where])
 

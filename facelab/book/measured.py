@@ -68,5 +68,5 @@ def _bounds(found: Any) -> tuple[float, float] | None:
     if not isinstance(ends, list) or len(ends) != 2:
         return None
     low, high = ends
-    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    numbers = all(isinstance(end, int | float) for end in ends)
     return (float(low), float(high)) if numbers else None
