@@ -329,6 +329,16 @@ def tpr_at_fpr(curve: Roc, rate: float, different_pairs: int) -> float | None:
     return float(curve.true_positive_rates[reached].max())
 
 
+def right_alarms(*, tpr: float, fpr: float, share: float) -> float | None:
+    """Return how likely it is that an alarm is for somebody on the list, by Bayes' rule.
+
+    `share` is that of listed people among all who pass, from 0 to 1. A list with nobody on it has
+    no right alarms. None when there is no alarm at all.
+    """
+    right, false = tpr * share, fpr * (1 - share)
+    return right / (right + false) if right + false else None
+
+
 def d_prime(*, distances: Distances, same: Same) -> float | None:
     """Return how many (pooled) standard deviations the two kinds of pairs lie apart.
 

@@ -171,6 +171,24 @@ def test_d_prime_by_hand_and_where_there_is_none():
     assert d_prime(**sample([1, 1], [2, 2])) is None
 
 
+@pytest.mark.parametrize(("tpr", "fpr", "share"), [(0.99, 1e-4, 1e-6), (0.8, 0.3, 0.25)])
+def test_right_alarms_against_a_count_of_all_who_pass(tpr, fpr, share):
+    people = 10_000_000
+    listed = round(people * share)
+    right, false = tpr * listed, fpr * (people - listed)
+    found = verification.right_alarms(tpr=tpr, fpr=fpr, share=share)
+    assert found == pytest.approx(right / (right + false))
+
+
+def test_alarms_that_are_all_right_never_right_or_none():
+    assert verification.right_alarms(tpr=0.9, fpr=0.0, share=0.1) == 1
+    assert verification.right_alarms(tpr=0.9, fpr=0.2, share=0.0) == 0
+    # Who can't tell them apart is right as often as people are listed.
+    blind = verification.right_alarms(tpr=0.4, fpr=0.4, share=0.25)
+    assert blind == pytest.approx(0.25)
+    assert verification.right_alarms(tpr=0.9, fpr=0.0, share=0.0) is None
+
+
 def test_the_histogram_counts_every_pair():
     counted = histogram(**sample([0.01, 0.06, 0.06], [1.99, 2.0, 3.5]))
     assert len(counted.edges) == 41

@@ -54,6 +54,21 @@ def judge(scorer: Scorer, latent: Latent, person: Person, unseen: Embedder) -> V
     return Verdict(*distances, scorer.embedder.id, unseen.id, *same)
 
 
+def real_share(distance: float, *, random: float, same: float) -> float:
+    """Return a distance on a scale that all embedders share: 1 for real pairs, 0 for random faces.
+
+    `same` is the mean distance of two real pictures of one person and `random` that of a random
+    generated face from a target, both by the embedder of `distance`. Above 1 a face is nearer than
+    real pictures are. Raises `ParameterError` when random faces are no farther than real pairs.
+    """
+    if not random > same:
+        raise ParameterError(
+            f"random faces are {random:.3f} away and real pairs {same:.3f}, so that nothing lies "
+            "between them; take an embedder that tells people apart"
+        )
+    return (random - distance) / (random - same)
+
+
 def require_unseen(searched: Embedder, unseen: Embedder) -> None:
     """Raise `ParameterError` when both are the same embedder: it would judge itself."""
     if searched.id == unseen.id:

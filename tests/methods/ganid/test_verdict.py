@@ -94,6 +94,24 @@ def test_where_there_is_no_face_there_is_no_distance(person, scorer):
     assert not found.unseen_same
 
 
+def test_real_pairs_are_at_one_and_random_faces_at_none():
+    places = {0.2: 1.0, 0.6: 0.0, 0.4: 0.5, 0.1: 1.25, 0.8: -0.5}
+    for distance, share in places.items():
+        found = verdict.real_share(distance, random=0.6, same=0.2)
+        assert found == pytest.approx(share)
+        # The unit of an embedder's distances does not matter.
+        scaled = verdict.real_share(3 * distance, random=1.8, same=0.6)
+        assert scaled == pytest.approx(share)
+
+
+@pytest.mark.parametrize("same", [0.6, 0.7])
+def test_an_embedder_that_tells_nobody_apart_has_no_scale(same):
+    with pytest.raises(
+        ParameterError, match=r"random faces are 0\.600 away and real pairs 0\.[67]"
+    ):
+        verdict.real_share(0.5, random=0.6, same=same)
+
+
 def test_nobody_judges_a_search_that_he_led(person, scorer):
     with pytest.raises(ParameterError, match="led can't judge a search that it led; choose anoth"):
         verdict.judge(scorer, torch.ones(1, 1), person, Corners("led", 0.1))
