@@ -1,8 +1,9 @@
 """What `facelab book check` finds wrong with the book, each problem with its cell and line.
 
 The rules keep the book consistent without running it: pairs in step, no code that isn't run, short
-cells, known citations, links that lead somewhere, declared parameters, described pictures. Prose of
-closing pages keeps the rules of prose; what a made page is made from has rules of its own.
+cells, known citations, links that lead somewhere, declared parameters, described pictures, and for
+each numbered equation a function and its test. Prose of closing pages keeps the rules of prose;
+what a made page is made from has rules of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from facelab.book import closing, overview, pairing, prose
+from facelab.book import closing, equations, overview, pairing, prose
 from facelab.book.parameters import accept, declared
 from facelab.errors import BookError, ParameterError
 
@@ -116,7 +117,7 @@ def check(manifest: Manifest) -> list[Problem]:
     found += unwritten
     for page in manifest.pages:
         found += closing.problems(page, manifest.root)
-    return found + list(_readme(manifest))
+    return found + list(_equations(manifest, chapters)) + list(_readme(manifest))
 
 
 def _of_chapter(page: Page, manifest: Manifest) -> Iterator[Problem]:
@@ -144,17 +145,27 @@ def _chapter(chapter: Chapter, markdown: Any) -> Page:
     cells = pairing.read_script(chapter).cells
     lines = pairing.source_lines(chapter.source.read_text(encoding="utf-8"), len(cells))
     address, file = f"{chapter.slug}.ipynb", f"chapters/{chapter.source.name}"
-    page = Page(address, file, chapter.source.parent, cells, lines, chapter)
-    return _mentioning(page, markdown)
+    mentions = prose.of_cells(markdown, cells)
+    return Page(address, file, chapter.source.parent, cells, lines, chapter, mentions)
 
 
-def _mentioning(page: Page, markdown: Any) -> Page:
-    references: dict[str, Any] = {}
-    for number, cell in enumerate(page.cells, 1):
-        if cell.cell_type == "markdown":
-            found = prose.mentions(markdown, cell.source, references)
-            page.mentions.extend((number, mention) for mention in found)
-    return page
+def _equations(manifest: Manifest, pages: list[Page]) -> Iterator[Problem]:
+    by_slug = {page.chapter.slug: page for page in pages}
+    found = [
+        equation
+        for page in pages
+        for equation in equations.numbered(page.chapter, page.cells, page.mentions)
+    ]
+    for page in pages:
+        for number, tag in equations.stray(page.cells, page.mentions):
+            message = f"{tag} numbers no displayed formula; put it between $$ and $$, a block alone"
+            yield page.problem(number, "equation", message)
+    for place, message in equations.wrong(manifest.root, found):
+        if isinstance(place, equations.Equation):
+            page = by_slug[place.chapter.slug]
+            yield page.problem(place.cell, "equation", message, place.line)
+        else:
+            yield Problem(place, None, None, "equation", message)
 
 
 def _closing_texts(manifest: Manifest) -> tuple[list[tuple[ClosingPage, str]], list[Problem]]:
@@ -183,8 +194,9 @@ def _closing_page(page: ClosingPage, text: str, markdown: Any, folder: Path) -> 
     from nbformat.v4 import new_markdown_cell
 
     address, lines = f"{closing.FOLDER}/{page.slug}.md", [] if page.made_by else [1]
-    read = Page(address, _file(page), folder, [new_markdown_cell(text)], lines)
-    return _mentioning(read, markdown)
+    cells = [new_markdown_cell(text)]
+    mentions = prose.of_cells(markdown, cells)
+    return Page(address, _file(page), folder, cells, lines, None, mentions)
 
 
 def _listing(manifest: Manifest) -> Iterator[Problem]:

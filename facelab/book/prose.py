@@ -1,4 +1,4 @@
-"""What a Markdown cell mentions: links, pictures, citations, labels, headings, blocks of code.
+"""What a Markdown cell mentions: links, pictures, citations, labels, headings, code, formulas.
 
 It is parsed as the rendered book parses it, with MyST's roles, directives and maths.
 """
@@ -15,6 +15,7 @@ from facelab.errors import BookError
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+    from nbformat import NotebookNode
 
 DIRECTIVE = re.compile(r"\{([\w:+-]+)\}\s*(.*)")
 CODE_DIRECTIVES = {
@@ -41,8 +42,8 @@ ANCHORED_LEVELS = 3
 class Mention:
     """One thing a cell mentions: `line` counts from 0 within the cell.
 
-    `kind` is link, picture, code, heading, label, or a role's name (cite:p, ref, doc ...); `alt` is
-    a picture's alternative text.
+    `kind` is link, picture, code, heading, label, math (a displayed formula's LaTeX), or a role's
+    name (cite:p, ref, doc ...); `alt` is a picture's alternative text.
     """
 
     kind: str
@@ -83,6 +84,17 @@ def mentions(markdown: MarkdownIt, source: str, references: dict[str, Any]) -> l
     return list(_block_mentions(markdown, markdown.parse(text, references), references))
 
 
+def of_cells(markdown: MarkdownIt, cells: Iterable[NotebookNode]) -> list[tuple[int, Mention]]:
+    """Return what the Markdown cells of a chapter mention, each with its cell, counted from 1."""
+    references: dict[str, Any] = {}
+    return [
+        (number, mention)
+        for number, cell in enumerate(cells, 1)
+        if cell.cell_type == "markdown"
+        for mention in mentions(markdown, cell.source, references)
+    ]
+
+
 def _block_mentions(
     markdown: MarkdownIt, tokens: list[Token], references: dict[str, Any]
 ) -> Iterator[Mention]:
@@ -98,6 +110,9 @@ def _block_mentions(
                 yield Mention("label", token.content, line)
             case "math_block_label":
                 yield Mention("label", token.info, line)
+                yield Mention("math", token.content.strip(), line)
+            case "math_block" | "amsmath":
+                yield Mention("math", token.content.strip(), line)
             case "html_block":
                 yield from _html_mentions(token.content, line)
             case "heading_open" if int(token.tag[1]) <= ANCHORED_LEVELS:

@@ -53,16 +53,18 @@ figures.show(figure, alt="A placeholder: random numbers in ascending order.")
 # %% [markdown]
 # ## The first idea
 #
-# The idea on a toy first. Then the equation, numbered,
+# The idea on a toy first. Then the equation,
 #
-# $$ f(x) = x^2, \tag{NUMBER.1} $$
+# $$ f(x) = x^2, $$
 #
-# the function of the library that it became, shown from its source, and a check in three lines.
+# the function of the library that it became, shown from its source, and a check in three lines. To
+# number the equation, write `\tag{NUMBER.1}` at its end, and say in `facelab/book/equations.toml`
+# which function and which test it has.
 
 
 # %%
 def square(x):
-    """Equation (NUMBER.1); move such functions to facelab."""
+    """The equation; move such functions to facelab."""
     return x**2
 
 
