@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = "pages"  # below chapters/, and in the rendered book
 # Named here and imported when used: `book.toml` is read by commands that make no page.
-MAKERS = {"ledger": "facelab.book.ledger"}
+MAKERS = {"equations": "facelab.book.equations", "ledger": "facelab.book.ledger"}
 
 
 def text(page: ClosingPage, root: Path) -> str:

@@ -23,6 +23,7 @@ from facelab.errors import BookError, ManifestError
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from facelab.book.checks import Problem
     from facelab.book.manifest import Chapter
 
 FILE = "facelab/book/equations.toml"
@@ -35,8 +36,6 @@ MARKDOWN = re.compile(r"(`[^`]+`)|([\\`*_{}\[\]<>#|$~^])")
 DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 HEAD = """\
-# Equations
-
 Each numbered equation of the chapters, the function or class of facelab that is it, and a test that
 holds the function to it. `facelab book check` fails where one of the three is missing. In a
 notebook, `facelab.book.exercises.source` shows a function's code. Where a function's sentence or a
@@ -254,8 +253,8 @@ def _near(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else "name a test of that file"
 
 
-def equation_index(root: Path) -> str:
-    """Return the page of all equations of the book at `root`, as MyST Markdown.
+def page(root: Path) -> str:
+    """Return the page of all equations of the book at `root`, as MyST Markdown without its title.
 
     A section a chapter; each equation with its section, its functions and its test. Raises
     `BookError` when an equation has no entry, or an entry no function, no test or no equation.
@@ -270,14 +269,19 @@ def equation_index(root: Path) -> str:
     parts = [HEAD]
     for chapter in chapters:
         if found[chapter.slug]:
-            parts.append(f"## [{chapter.title}]({chapter.slug}.ipynb)\n")
+            parts.append(f"## [{chapter.title}](../{chapter.slug}.ipynb)\n")
             parts += [_shown(equation, entries, code) for equation in found[chapter.slug]]
     return "\n".join(parts)
 
 
+def problems(root: Path) -> Iterator[Problem]:
+    """Yield nothing: `facelab book check` holds chapters to their equations with or without a page."""
+    yield from ()
+
+
 def _shown(equation: Equation, entries: Mapping[str, Entry], code: Code) -> str:
     entry = entries[equation.number]
-    link = f"{equation.chapter.slug}.ipynb#{equation.anchor}"
+    link = f"../{equation.chapter.slug}.ipynb#{equation.anchor}"
     file, _, test = entry.test.partition("::")
     lines = [
         f"**({equation.number})** [{equation.section}]({link})",

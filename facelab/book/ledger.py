@@ -243,8 +243,8 @@ def _short(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text as a cell of a table can hold it."""
-    return re.sub(r"([|*$\\])", r"\\\1", html.escape(text, quote=False))
+    """Return text as a cell of a table can hold it; `table` sees to its pipes."""
+    return re.sub(r"([*$\\])", r"\\\1", html.escape(text, quote=False))
 
 
 # --- the check -----------------------------------------------------------------------------------

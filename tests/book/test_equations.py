@@ -229,12 +229,12 @@ def test_a_malformed_entry_is_one_line(book, good, bad, message):
 
 
 def test_the_page_shows_each_equation_with_function_and_test(book):
-    page = equations.equation_index(book.root)
-    assert page.startswith("# Equations\n")
-    assert "## [The chapter 01_one](01_one.ipynb)\n" in page
+    page = equations.page(book.root)
+    assert page.startswith("Each numbered equation")
+    assert "## [The chapter 01_one](../01_one.ipynb)\n" in page
     assert "Start here" not in page
     assert (
-        "**(1.1)** [A `first` idea, twice](01_one.ipynb#a-first-idea-twice)\n\n"
+        "**(1.1)** [A `first` idea, twice](../01_one.ipynb#a-first-idea-twice)\n\n"
         "$$ y = x^2 \\tag{1.1} $$\n\n"
         "- `facelab.maths.square`: Return x\\^2 of a `x`, \\[a, b\\].\n"
         "- Test: `test_square` in `tests/test_maths.py`\n"
@@ -246,17 +246,17 @@ def test_the_page_shows_each_equation_with_function_and_test(book):
 
 
 def test_a_function_without_a_docstring_stands_alone(book):
-    assert "\n- `facelab.room.twin`\n- Test:" in equations.equation_index(book.root)
+    assert "\n- `facelab.room.twin`\n- Test:" in equations.page(book.root)
 
 
 def test_a_page_parses_as_it_was_written(book):
     """Links, formulas and code of the page are those of the entries, by the book's own parser."""
-    page = equations.equation_index(book.root)
+    page = equations.page(book.root)
     found = prose.mentions(prose.parser(), page, {})
     links = [each.value for each in found if each.kind == "link"]
     assert links == [
-        *("01_one.ipynb", "01_one.ipynb#a-first-idea-twice", "01_one.ipynb#a-first-idea-twice"),
-        *("02_two.ipynb", "02_two.ipynb#other"),
+        *("../01_one.ipynb", *["../01_one.ipynb#a-first-idea-twice"] * 2),
+        *("../02_two.ipynb", "../02_two.ipynb#other"),
     ]
     tags = [equations.TAG.findall(each.value) for each in found if each.kind == "math"]
     assert tags == [["1.1"], ["1.2"], ["2.1"]]
@@ -265,7 +265,7 @@ def test_a_page_parses_as_it_was_written(book):
 def test_no_page_is_made_of_a_book_that_is_wrong(book):
     edit(book, "facelab/maths.py", "def square", "def squared")
     with pytest.raises(BookError, match=r"toml:2: 1\.1: facelab\.maths\.square is .*book check"):
-        equations.equation_index(book.root)
+        equations.page(book.root)
 
 
 # --- the book ------------------------------------------------------------------------------------
@@ -296,4 +296,4 @@ def test_every_equation_of_the_book_is_in_its_page():
         for tag in equations.TAG.findall(cell.source)
     ]
     assert len(written) >= 50
-    assert re.findall(r"^\*\*\((.+?)\)\*\*", equations.equation_index(ROOT), re.M) == written
+    assert re.findall(r"^\*\*\((.+?)\)\*\*", equations.page(ROOT), re.M) == written

@@ -25,7 +25,9 @@ def anchors():
 def links(name):
     """The links of a page as pairs of slug and anchor."""
     targets = re.findall(r"\]\(([^)]+)\)", (PAGES / name).read_text())
-    return [target.partition(".ipynb")[::2] for target in targets if target[0] != "#"]
+    others = [target for target in targets if target[0] != "#"]
+    assert all(target.startswith("../") for target in others)
+    return [target.removeprefix("../").partition(".ipynb")[::2] for target in others]
 
 
 @pytest.mark.parametrize("name", ["notation.md", "glossary.md"])
@@ -52,8 +54,8 @@ def test_words_are_in_order_and_none_is_there_twice():
 
 def test_a_word_is_explained_in_a_sentence_or_two_and_names_its_chapter():
     for term, meaning in glossary():
-        assert len(re.findall(r"\]\(\d\d_\w+\.ipynb#", meaning)) == 1, term
-        number, slug = re.search(r"\[Chapter (\d+)\]\((\d\d)_", meaning).groups()
+        assert len(re.findall(r"\]\(\.\./\d\d_\w+\.ipynb#", meaning)) == 1, term
+        number, slug = re.search(r"\[Chapter (\d+)\]\(\.\./(\d\d)_", meaning).groups()
         assert int(number) == int(slug), term
         assert len(meaning.split()) < 60, term
 
@@ -74,7 +76,7 @@ def test_the_page_has_no_term_that_was_overlooked():
 
 def test_symbols_name_the_chapter_that_their_number_says():
     text = (PAGES / "notation.md").read_text()
-    numbered = re.findall(r"\[(\d)\]\((\d\d)_", text)
+    numbered = re.findall(r"\[(\d)\]\(\.\./(\d\d)_", text)
     assert len(numbered) > 100
     assert all(int(number) == int(slug) for number, slug in numbered)
 
