@@ -275,7 +275,7 @@ def page(root: Path) -> str:
 
 
 def problems(root: Path) -> Iterator[Problem]:
-    """Yield nothing: `facelab book check` holds chapters to their equations with or without a page."""
+    """Yield nothing: chapters are held to their equations whether or not there is a page."""
     yield from ()
 
 
