@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 FOLDER = "pages"  # below chapters/, and in the rendered book
 # Named here and imported when used: `book.toml` is read by commands that make no page.
-MAKERS = {"equations": "facelab.book.equations", "ledger": "facelab.book.ledger"}
+MAKERS = {
+    "equations": "facelab.book.equations",
+    "ledger": "facelab.book.ledger",
+    "model_cards": "facelab.book.model_cards",
+    "data_cards": "facelab.book.data_cards",
+}
 
 
 def text(page: ClosingPage, root: Path) -> str:

@@ -221,14 +221,15 @@ def _link(row: Row) -> str:
 
 
 def _figures(verdict: Verdict) -> str:
-    lines = [f"{_text(name)}: {_number(value)}" for name, value in verdict.figures.items()]
+    lines = [f"{_text(name)}: {number(value)}" for name, value in verdict.figures.items()]
     told = "<br>".join(lines)
     if len(lines) <= FOLDED:
         return told
     return f"<details><summary>{len(lines)} figures</summary>{told}</details>"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a figure with its interval as the page shows it; None was never reached."""
     if value is None:
         return "never"
     shown = _short(value)
@@ -320,7 +321,7 @@ def checkpoints(evidence: Evidence, records: Records, root: Path) -> Iterator[We
     shipped = {path.stem: path for path in sorted(models.glob("*.safetensors"))}
     named = {"checkpoint": models / f"{evidence.paper}.safetensors", **shipped}
     for name in evidence.records:
-        for place, key, value in _sums(records.get(name), ()):
+        for place, key, value in sums(records.get(name), ()):
             owner = str(place[-1]).removesuffix(".safetensors") if place else ""
             where = "/".join(map(str, (*place, key)))
             if key == "head":
@@ -332,14 +333,14 @@ def checkpoints(evidence: Evidence, records: Records, root: Path) -> Iterator[We
                 yield Weights(name, where, value, package / evidence.weights[where])
 
 
-def _sums(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple, str, str]]:
+def sums(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple, str, str]]:
     """Yield every SHA-256 below a value: where its table stands, its key, the sum."""
     entries = value.items() if isinstance(value, dict) else ()
     for key, inner in enumerate(value) if isinstance(value, list) else entries:
         if isinstance(inner, str) and HEX.fullmatch(inner):
             yield place, str(key), inner
         else:
-            yield from _sums(inner, (*place, key))
+            yield from sums(inner, (*place, key))
 
 
 def changed(weights: Weights, root: Path) -> Iterator[Problem]:

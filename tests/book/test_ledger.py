@@ -138,7 +138,7 @@ def test_without_its_record_a_claim_is_not_measured_yet(book):
 
 
 def test_extremes_over_seeds_are_named():
-    assert ledger._number(Measured(0.5, 0.4, 0.7, seeds=True)) == "0.5 (0.4 to 0.7, seeds)"
+    assert ledger.number(Measured(0.5, 0.4, 0.7, seeds=True)) == "0.5 (0.4 to 0.7, seeds)"
 
 
 def test_people_are_counted_through_mixtures_of_data():
