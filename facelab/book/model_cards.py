@@ -139,7 +139,7 @@ def _shipped(book: Book, checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def _fetched(book: Book, asset: Asset) -> dict[str, str]:
-    places = book.knowledge.with_sum(*(file.sha256 for file in asset.files))
+    places = book.knowledge.with_sum(asset.sha256, *(file.sha256 for file in asset.files))
     known = [place for place in places if not place.made_in]
     chapters = [chapter for chapter in book.manifest.chapters if asset.name in chapter.assets]
     return {
