@@ -21,6 +21,8 @@ from facelab.errors import BookError, ManifestError
 FILE = "book.toml"
 SLUG = re.compile(r"index|\d\d_[a-z][a-z0-9_]*")
 PAGE_SLUG = re.compile(r"[a-z][a-z0-9_]*")
+# The launch buttons know no other host, and take what stands here as it is.
+REPOSITORY = re.compile(r"(https://github\.com/[\w.-]+/[\w.-]+(?<!\.git))?")
 CHAPTER_KEYS = (
     *("slug", "title", "paper", "module", "minutes"),
     *("parameters", "budget_s", "assets", "claims"),
@@ -200,14 +202,18 @@ def _book(table: Table, root: Path) -> Book:
         copyright=table.text("copyright", '"2026"'),
         licence=table.text("licence", '"Apache-2.0"'),
         repository=table.take(
-            "repository", "an https address or empty text", '""', _is_address, default=""
+            "repository",
+            "https://github.com/OWNER/NAME or empty text",
+            '""',
+            _is_address,
+            default="",
         ),
         bibliography=root / table.text("bibliography", '"chapters/references.bib"'),
     )
 
 
 def _is_address(value: object) -> bool:
-    return isinstance(value, str) and (not value or value.startswith("https://"))
+    return isinstance(value, str) and REPOSITORY.fullmatch(value) is not None
 
 
 def _profile(table: Table) -> Profile:

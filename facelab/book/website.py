@@ -175,7 +175,20 @@ def _sphinx_options(vendored: bool) -> dict:
 
 def _footer(manifest: Manifest, executed: Path) -> str:
     said = [f"Licence: {manifest.book.licence}.", rendered_from(manifest, executed)]
-    return f"<p>{html.escape(' '.join(said).strip())}</p>"
+    return f"<p>{html.escape(' '.join(said).strip())}</p>{in_colab(manifest.book)}"
+
+
+def in_colab(book: Book) -> str:
+    """Return in HTML what to run first in Colab, which opens a notebook and knows no facelab.
+
+    Empty without a repository: there is no button then. Binder reads environment.yml.
+    """
+    if not book.repository:
+        return ""
+    name = book.repository.rpartition("/")[2]
+    steps = (f"!git clone {book.repository}", f"%cd {name}", "%pip install .")
+    told = ", ".join(f"<code>{html.escape(step)}</code>" for step in steps)
+    return f"<p>In Colab, run this first, each in a cell of its own: {told}.</p>"
 
 
 def rendered_from(manifest: Manifest, executed: Path) -> str:

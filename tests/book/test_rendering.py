@@ -134,6 +134,29 @@ def test_a_page_has_its_neighbours_and_its_notebook(rendered):
     assert 'class="btn btn-sm nav-link pst-navbar-icon theme-switch-button' in text
 
 
+LAUNCH = re.compile(r'href="(https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*)"')
+
+
+def test_without_a_repository_there_is_nothing_to_launch(rendered):
+    assert LAUNCH.findall(page(rendered)) == []
+    assert "Colab" not in page(rendered)
+
+
+def test_with_a_repository_a_chapter_can_be_launched(book):
+    path = book.root / "book.toml"
+    address = 'repository = "https://github.com/ada/tiny"'
+    path.write_text(path.read_text().replace("bibl", f"{address}\nbibl", 1))
+    book.render()
+    assert LAUNCH.findall(page(book)) == [
+        "https://mybinder.org/v2/gh/ada/tiny/main?urlpath=lab/tree/chapters/01_face.ipynb",
+        "https://colab.research.google.com/github/ada/tiny/blob/main/chapters/01_face.ipynb",
+    ]
+    assert 'href="_sources/01_face.ipynb"' in page(book)
+    assert "<code>!git clone https://github.com/ada/tiny</code>" in page(book)
+    # What is no notebook has nothing to run.
+    assert LAUNCH.findall(page(book, "bibliography")) == []
+
+
 def test_the_page_and_the_download_show_the_values_that_ran(rendered):
     assert '<span class="n">faces</span> <span class="o">=</span> <span class="mi">64' in page(
         rendered

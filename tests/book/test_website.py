@@ -146,6 +146,7 @@ def test_buttons_need_a_repository(book, executed):
     assert config(source)["html"]["use_repository_button"] is False
     assert config(source)["repository"]["url"] == ""
     assert config(source)["launch_buttons"]["binderhub_url"] == ""
+    assert "Colab" not in config(source)["html"]["extra_footer"]
     path = book.root / "book.toml"
     address = "https://github.com/somebody/book"
     path.write_text(path.read_text().replace("bibl", f'repository = "{address}"\nbibl', 1))
@@ -153,6 +154,11 @@ def test_buttons_need_a_repository(book, executed):
     assert config(source)["html"]["use_repository_button"] is True
     assert config(source)["repository"]["url"] == address
     assert config(source)["launch_buttons"]["binderhub_url"] == "https://mybinder.org"
+    assert config(source)["html"]["extra_footer"].endswith(
+        "<p>In Colab, run this first, each in a cell of its own: <code>!git clone "
+        "https://github.com/somebody/book</code>, <code>%cd book</code>, "
+        "<code>%pip install .</code>.</p>"
+    )
 
 
 def test_pictures_of_the_text_come_along(book, executed):
