@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test install lab assets bench fresh lint format lock sync clean
+.PHONY: help book pdf test install lab assets bench fresh lint format lock sync clean
 
 # The first Python on this machine that the book supports; `make PYTHON=/path/to/python` overrides.
 SUPPORTED := import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -42,6 +42,9 @@ help: ## list the verbs
 book: install assets ## set up, execute every chapter at `quick`, render HTML to _build/html
 	$(call timed,chapters,$(BIN)/facelab book run --profile quick)
 	$(call timed,pages,$(BIN)/facelab book render)
+
+pdf: ## print the rendered book as _build/book.pdf (needs Chromium)
+	$(call timed,pdf,$(BIN)/facelab book pdf)
 
 test: install assets ## set up, then unit tests, every chapter at `smoke`, nbval on the stored outputs
 	$(call timed,check,$(BIN)/facelab book check)

@@ -123,6 +123,18 @@ def render(executed: Path | None, output: Path | None) -> None:
     click.echo(rendering.render(book, executed, output or book.root / "_build" / "html"))
 
 
+@book.command("pdf")
+@click.option("--html", type=click.Path(path_type=Path), help="[_build/html]")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="[_build/book.pdf]")
+def pdf(html: Path | None, output: Path | None) -> None:
+    """Print the rendered book as one PDF (needs Chromium)."""
+    from facelab.book import manifest, printing
+
+    book = manifest.load()
+    build = book.root / "_build"
+    click.echo(printing.print_book(book, html or build / "html", output or build / "book.pdf"))
+
+
 @book.command("sync")
 @click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
 @click.option("--from-notebook", is_flag=True, help="The .ipynb is the source: write the .py.")
