@@ -260,6 +260,35 @@ def curves(
     return figure
 
 
+def paths(
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    points: Mapping[str, tuple[float, float]],
+    *,
+    x_axis: str,
+    y_axis: str,
+) -> "Figure":
+    """Draw named lines through places (x, y) of their own, hollow where they begin, and points.
+
+    A line has a colour and a shape by its number, so that an empty one keeps those of the others;
+    points are grey, with a shape each.
+    """
+    figure = new_figure(6.4, 3.8)
+    axes = figure.add_subplot()
+    for (name, places), colour, marker in zip(lines.items(), COLOURS, MARKERS, strict=False):
+        if not places:
+            continue
+        x, y = zip(*places, strict=True)
+        axes.plot(x, y, marker=marker, markersize=4, color=colour, label=name)
+        if len(places) > 1:
+            axes.plot(x[:1], y[:1], marker=marker, markersize=4, color=colour, mfc="white")
+    for (name, (x, y)), marker in zip(points.items(), MARKERS[::-1], strict=False):
+        axes.plot([x], [y], marker=marker, color="grey", linestyle="", label=name)
+    axes.set(xlabel=x_axis, ylabel=y_axis)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def bars(
     values: Mapping[str, float],
     intervals: Mapping[str, Mapping[str, float] | None],

@@ -170,6 +170,19 @@ def test_curves_have_their_points_and_references():
     assert [text.get_text() for text in axes.get_legend().texts] == ["line", "limit"]
 
 
+def test_paths_go_through_places_of_their_own():
+    lines = {"a": [(0.0, 1.0), (0.5, 0.8)], "none": [], "b": [(0.3, 0.2)]}
+    (axes,) = figures.paths(lines, {"copy": (0.0, 1.0)}, x_axis="rate", y_axis="identity").axes
+    drawn = {line.get_label(): line for line in axes.lines}
+    assert list(drawn["a"].get_xdata()) == [0.0, 0.5]
+    assert list(drawn["a"].get_ydata()) == [1.0, 0.8]
+    assert "none" not in drawn
+    assert drawn["b"].get_color() == figures.COLOURS[2]
+    assert drawn["copy"].get_color() == "grey"
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in hollow] == [([0.0], [1.0])]
+
+
 def test_bars_begin_at_zero_and_have_their_intervals():
     values = {"hair": -0.25, "smile": 0.5}
     intervals = {"hair": {"low": -0.5, "high": 0.125}, "smile": None}
