@@ -29,6 +29,7 @@ ELSEWHERE = {
     "deidentify": ("facelab.methods.idmap.commands", "deidentify"),
     "disentangle": ("facelab.methods.d2ae.commands", "disentangle"),
     "transfer": ("facelab.methods.diat.commands", "transfer"),
+    "compare": ("facelab.comparison.commands", "compare"),
     "align": ("facelab.identity", "align"),
     "embed": ("facelab.identity", "embed"),
     "verify": ("facelab.identity", "verify"),

@@ -17,7 +17,7 @@ LAYERS = (
     {"data", "generators", "geometry", "recognition"},
     {"methods"},
     {"engine", "figures", "metrics", "widgets"},
-    {"book"},
+    {"book", "comparison"},
     {"cli", "doctor", "identity", "__main__"},
 )
 HEAVY = {"torchvision", "facenet_pytorch", "matplotlib", "IPython", "ipywidgets", "papermill"}
