@@ -56,6 +56,19 @@ def test_to_change_an_attribute_a_copy_keeps_the_person(pool, judges):
     assert rows[DRAWN] == {"cannot": "nothing says which picture is right"}
 
 
+def test_identity_is_the_mean_cosine_with_pictures_of_the_person(pool, judges):
+    case = make_case(pool, OPEN, 6)
+    before, after, gallery = (
+        judging.see(x, judges) for x in (case.faces, case.others, case.gallery)
+    )
+    found = judging.per_row(case, before, after, gallery, judges)["identity first"][1]
+    codes, known = after.embeddings["first"], gallery.embeddings["first"]
+    for row, value in enumerate(found.tolist()):
+        cosines = [float(codes[row] @ known[g]) for g in torch.nonzero(case.owners == row)[:, 0]]
+        assert len(cosines) == 2
+        assert value == pytest.approx(sum(cosines) / 2, abs=1e-6)
+
+
 def test_random_is_the_strangers(pool, judges):
     case = make_case(pool, OPEN, 6)
     found = Measuring(case, judges, replicates=20)

@@ -1,0 +1,708 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The five together
+#
+# | | |
+# |---|---|
+# | **Question** | On the same faces, before the same judges: which of the five methods does what, and what does it cost? |
+# | **You will be able to** | set up a comparison that a method can't win by accident, say what a number is worth by what chance and the right answer get, tell a judge who was bribed from one who was not, and choose a method for a task |
+# | **You need** | Chapters 2 and 4, and one at least of 5 to 9 |
+# | **Papers** | all five: `ganid` {cite:p}`li2017ganid`, `ganfaces` {cite:p}`gecer2018ganfaces`, `diat` {cite:p}`li2016diat`, `idmap` {cite:p}`nitzan2020idmap`, `d2ae` {cite:p}`liu2018d2ae` |
+# | **Time and memory** | an hour with the exercises; 2 GB |
+#
+# Five papers measured five things, each on faces of its own, and each looks good where it looked. No paper has any of the other four in a table. So here is one row of faces, of people whom no training of this book has, and one set of judges.
+
+# %% tags=["parameters"]
+people = 6  # whose faces are changed in this chapter
+shown = 4  # of them on a sheet
+seed = 0  # where the random numbers start
+
+# %%
+import itertools
+import math
+
+import torch
+from IPython.display import Markdown
+
+# %%
+from facelab import figures
+from facelab.book import ledger, manifest, overview
+from facelab.book.exercises import Exercise, source
+from facelab.comparison import cases, contestants, judging, live, report
+from facelab.errors import UserError
+from facelab.methods.diat.tasks import find_task
+from facelab.recognition import embedder, face_readers, face_reading
+
+# %%
+pool = cases.Pool.of(cases.held_out(people, seed), people)
+opened = cases.make_case(
+    pool, cases.Task(find_task("mouth_open")), people, seed
+)
+swapped = cases.make_case(pool, cases.Task(), people, seed)
+methods = [contestants.contestant(name) for name in contestants.METHODS]
+
+# %% [markdown]
+# ## One question, one picture
+#
+# A face with a closed mouth; the same person, mouth open, please. To the left the face, beside it an open mouth that may be borrowed, then what each of the five gives.
+
+# %%
+answers = live.answers(opened, methods, contestants.SHARES)
+columns = ["face", "lent", *answers]
+picture = live.rows(opened, answers)[: shown * len(columns)]
+figures.show(
+    figures.face_sheet(picture, columns=len(columns), width_in=6.4),
+    alt=f"Rows of faces; columns: {', '.join(columns)}.",
+    photograph=True,
+)
+print(" | ".join(columns))
+
+# %% [markdown]
+# And the second task: the pose, light and expression of the first face with the person of the second. Two of the five don't do it, and say why.
+
+# %%
+others = live.answers(swapped, methods, contestants.SHARES)
+columns = ["face", "person", *others]
+picture = live.rows(swapped, others)[: shown * len(columns)]
+figures.show(
+    figures.face_sheet(picture, columns=len(columns), width_in=4.6),
+    alt=f"Rows of faces; columns: {', '.join(columns)}.",
+    photograph=True,
+)
+print(" | ".join(columns))
+for method in methods:
+    if method.refusal(swapped):
+        print(f"{method.name} can't: {method.refusal(swapped)}")
+
+# %% [markdown]
+# **Predict before you run on.** Order the five by how well the person is kept in the first task. Then order them by how often the mouth is open. Which order will a recogniser give that was the loss of four of them?
+#
+# ## What they are told
+#
+# They aren't asked the same way, because they can't be. What each does with a strength between 0 and 1 is its *knob*:
+
+# %%
+rows = [
+    (method.name, method.knob(case.task).meaning)
+    for case in (opened, swapped)
+    for method in methods
+    if not method.refusal(case)
+]
+Markdown(overview.table(("method", "knob"), rows))
+
+# %% [markdown]
+# `ganfaces` draws its picture over a render of the head, so it is told the head: no photograph has one. `ganid` is given few evaluations (its own chapter gives it 25 times as many), `idmap` knows no single attribute and takes everything from the lent face, `d2ae` moves along what a linear classifier reads.
+#
+# ## Whose face is it?
+#
+# A method that hands back the pixels that it was given should get nothing for that. So a result is compared with *other* pictures of the person, which nobody was given. With $G_i$ those pictures, and $e$ an embedding of length one,
+#
+# $$ s_i = \frac{1}{|G_i|} \sum_{g \in G_i} e(\hat x_i)^\top e(g). \tag{10.1} $$
+
+# %%
+source(judging.per_row)
+
+# %%
+print(f"{len(opened)} faces, {len(opened.gallery)} other pictures of them")
+print(f"none of these was given to a method: {opened.unseen}")
+
+# %% [markdown]
+# Two recognisers say whose it is: `dlib`'s, which was the loss of some, and `faceres`, which no training and no search looked through. The attribute is judged by a network with which nothing was trained either; landmarks and pose too.
+#
+# ## What is a number worth?
+#
+# An identity of 0.45 may be much or nothing. Three rows that are no method tell:
+#
+# | row | what it is | what it says |
+# |---|---|---|
+# | copy | the face as it was given | what identity is worth when nothing was done |
+# | random | somebody else's picture | what chance gets |
+# | drawn | the answer, drawn of the same head | what the judges say when all is right |
+#
+# From the record, with the share of results whose attribute is right (brackets: 95 % of what people drawn anew would give; a star: a judge whom the method's training saw):
+
+# %% tags=["hide-input"]
+kept = overview.record("records/compare.json")
+
+
+def cell(row, column, digits=2):
+    """A number of the record with its interval, and a star where the judge was seen."""
+    found = row.get(column)
+    if found is None or "cannot" in row:
+        return ""
+    low, high = (found["interval"][end] for end in ("low", "high"))
+    star = "\\*" if found.get("seen") else ""
+    return f"{found['value']:.{digits}f}{star} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+# %% tags=["hide-input"]
+who = {
+    "identity dlib": "identity, dlib",
+    "same person dlib": "same person, dlib",
+    "identity faceres": "identity, faceres",
+    "same person faceres": "same person, faceres",
+    "attribute": "attribute",
+}
+
+
+def people_table(task):
+    """Whose face it is by both recognisers, and what it shows."""
+    rows = [
+        (name, *(cell(row, column) for column in who))
+        for name, row in kept["tasks"][task]["rows"].items()
+        if "cannot" not in row
+    ]
+    return Markdown(overview.table(("", *who.values()), rows))
+
+
+people_table("attribute")
+
+# %% [markdown]
+# ### A judge who was bribed
+#
+# Read the two recognisers' columns against each other. Where `dlib` was the loss, or what a search climbed, it takes more than half of the results for the person. `faceres` does not: by it, only `diat` and the drawn answer keep the person, `ganfaces` a third of the time. Somebody at random gets almost as
+# much from `dlib` as `ganid` does, so `dlib` is also the weaker judge of renders. Either way, a table with its column alone would have told another story, and it is the column that most papers print.
+
+# %% tags=["nbval-check-output"]
+found = kept["tasks"]["attribute"]["rows"]
+for name in contestants.METHODS:
+    by = [
+        found[name][f"same person {judge}"]["value"]
+        for judge in judging.EMBEDDERS
+    ]
+    seen = found[name]["same person dlib"]["seen"]
+    print(
+        f"{name}: dlib {by[0]:.2f}{', seen' if seen else ''}; faceres {by[1]:.2f}"
+    )
+
+# %% [markdown]
+# ### Exercise 10.1: whom to believe
+#
+# `row` has for each recogniser `{"value": number, "seen": bool}`. Return the mean value over those that the method did *not* see; `None` where it saw all. *(5 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Make a list of the values first, with a condition.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `[one["value"] for one in row.values() if not one["seen"]]`
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# An empty list has no mean: return `None` for it.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _believed(answer):
+    for name, row in found.items():
+        if "cannot" in row:
+            continue
+        told = {judge: row[f"identity {judge}"] for judge in judging.EMBEDDERS}
+        open_to = [one["value"] for one in told.values() if not one["seen"]]
+        got = answer(told)
+        assert got not in (None, ...), f"{name}: return a number"
+        expected = sum(open_to) / len(open_to)
+        assert math.isclose(got, expected, abs_tol=1e-6), (
+            f"{name}: expect {expected:.4f}, got {got:.4f}"
+        )
+    all_seen = {"a": {"value": 1.0, "seen": True}}
+    assert answer(all_seen) is None, "where all judges were seen, say None"
+
+
+believed = Exercise("10.1 Whom to believe", _believed, 5, 2)
+
+
+# %% tags=["exercise"]
+def unbribed(row):
+    """The mean over recognisers that the method did not see."""
+    return ...  # your lines
+
+
+believed.check(unbribed)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def unbribed_solution(row):
+    """Only what was not seen counts."""
+    values = [one["value"] for one in row.values() if not one["seen"]]
+    return sum(values) / len(values) if values else None
+
+
+believed.prove(unbribed_solution)
+
+# %% [markdown]
+# ## The trade-off
+#
+# At strength 0 a method should give back the person, at 1 it should have done what was asked. What happens in between is a curve: right is what was asked for, up is the person. A hollow mark is strength 0.
+
+# %%
+figures.show(
+    report.trade_off(kept, "attribute"),
+    alt="Identity against attribute, a line a method; diat goes along with the drawn answer, far above the others.",
+)
+
+# %% [markdown]
+# `diat` goes nearly where the drawn answer goes: it changes a mouth and leaves all else alone. It was trained to do this one thing, and was trained on drawn faces; the others do more, and pay for it before they begin. Their curves start low: a face that was found in a generator's latent space (`ganid`, `idmap`),
+# or rebuilt from two codes (`d2ae`), is somebody else already at strength 0. *What costs identity is not the edit, but the way into the model.*
+#
+# ### Exercise 10.2: nobody is better in both
+#
+# Return the names that no other place beats in both numbers at once (at least as good in both, better in one). `places` maps names to (attribute, identity). *(8 minutes, 3 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Write a helper that says whether a place beats another one.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `p[0] >= q[0] and p[1] >= q[1] and p != q`
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Keep a name if `any` of all places beats it: no; so `if not any(...)`.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _front(answer):
+    random = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(12, 2, generator=random).tolist()
+    even = {"a": (0.5, 0.5), "b": (0.5, 0.5), "c": (0.5, 0.4)}
+    for places in (even, {str(n): tuple(one) for n, one in enumerate(drawn)}):
+        got = answer(places)
+        assert got not in (None, ...), "return the names"
+        expected = {
+            name
+            for name, p in places.items()
+            if all(
+                q == p or q[0] < p[0] or q[1] < p[1] for q in places.values()
+            )
+        }
+        assert set(got) == expected, (
+            f"of {places} expect {sorted(expected)}, got {sorted(got)}"
+        )
+
+
+front = Exercise("10.2 Nobody is better in both", _front, 8, 3)
+
+
+# %% tags=["exercise"]
+def unbeaten(places):
+    """The names that no place beats in both numbers."""
+    return ...  # your lines
+
+
+front.check(unbeaten)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def unbeaten_solution(places):
+    """Pareto's front."""
+
+    def beats(p, q):
+        return p[0] >= q[0] and p[1] >= q[1] and p != q
+
+    return [
+        name
+        for name, place in places.items()
+        if not any(beats(other, place) for other in places.values())
+    ]
+
+
+front.prove(unbeaten_solution)
+
+# %% [markdown]
+# ### Exercise 10.3: at the same rate
+#
+# Methods can be compared fairly where they do as much. Given a curve's `rates` (rising) and `identities`, return the identity at a wanted rate on the straight line between its two neighbours; `None` where the curve does not come that far. *(8 minutes, 3 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# `torch.searchsorted`, or a loop over neighbouring points.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Between $(a, u)$ and $(b, v)$ the value at $r$ is $u + (v - u)\,\frac{r - a}{b - a}$.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `for (a, u), (b, v) in itertools.pairwise(points)`: if `a <= rate <= b`, return.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _same_rate(answer):
+    rates, identities = [0.1, 0.4, 0.9], [0.7, 0.6, 0.2]
+    for rate, expected in ((0.1, 0.7), (0.25, 0.65), (0.65, 0.4), (0.9, 0.2)):
+        got = answer(rates, identities, rate)
+        assert got not in (None, ...), f"at {rate}: return a number"
+        assert math.isclose(got, expected, abs_tol=1e-6), (
+            f"at {rate}: expect {expected}, got {got:.3f}"
+        )
+    for rate in (0.05, 0.95):
+        assert answer(rates, identities, rate) is None, (
+            f"at {rate}: the curve does not come there; return None"
+        )
+
+
+same_rate = Exercise("10.3 At the same rate", _same_rate, 8, 3)
+
+
+# %% tags=["exercise"]
+def identity_at(rates, identities, rate):
+    """A curve's identity where its attribute rate is `rate`."""
+    return ...  # your lines
+
+
+same_rate.check(identity_at)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def identity_at_solution(rates, identities, rate):
+    """A straight line between neighbours."""
+    points = list(zip(rates, identities, strict=True))
+    for (a, u), (b, v) in itertools.pairwise(points):
+        if a <= rate <= b:
+            return u + (v - u) * (rate - a) / (b - a)
+    return None
+
+
+same_rate.prove(identity_at_solution)
+
+# %% [markdown]
+# ## Another person
+#
+# Here the wanted person is the other picture's, and what should stay is how the first picture looks: glasses, a smile, open eyes or mouth. Copying the first face keeps all of it and nobody's identity; copying the other one does the reverse.
+
+# %% tags=["hide-input"]
+people_table("person")
+
+# %%
+figures.show(
+    report.trade_off(kept, "person"),
+    alt="Identity against what is kept of the picture; no method comes near the drawn answer.",
+)
+
+# %% [markdown]
+# No method of the three is near the drawn answer. `ganfaces` is nearest, and it was told both heads. For `idmap` and `d2ae`, more of the other person's code does bring more of the person, so the knob works; but by the judge that nobody saw, what arrives is less than what a picture of somebody at random gets. The reasons stand in their chapters: a
+# generator that draws photographs while the inputs are renders, and a decoder that blurs.
+#
+# ### Exercise 10.4: between chance and right
+#
+# Put a number on a scale where `random` is 0 and `drawn` is 1. What if the two are the same? Then the judge can't tell, and there is no scale: return `None`. *(5 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# How far from chance, in units of how far the right answer is.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `(value - random) / (drawn - random)`
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Ask `drawn == random` first.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _scaled(answer):
+    for value, chance, right in (
+        (0.57, 0.48, 0.7),
+        (0.41, 0.48, 0.7),
+        (3, 1, 0),
+    ):
+        got = answer(value, chance, right)
+        assert got not in (None, ...), "return a number"
+        expected = (value - chance) / (right - chance)
+        assert math.isclose(got, expected, abs_tol=1e-6), (
+            f"{value} between {chance} and {right}: expect {expected:.3f}"
+        )
+    assert answer(0.5, 0.4, 0.4) is None, "no scale without two ends: None"
+
+
+scaled = Exercise("10.4 Between chance and right", _scaled, 5, 2)
+
+
+# %% tags=["exercise"]
+def on_scale(value, random, drawn):
+    """0 as good as chance, 1 as good as the right answer."""
+    return ...  # your lines
+
+
+scaled.check(on_scale)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def on_scale_solution(value, random, drawn):
+    """How far from chance, by how far right is."""
+    return None if drawn == random else (value - random) / (drawn - random)
+
+
+scaled.prove(on_scale_solution)
+
+# %% tags=["hide-input"]
+rows = []
+for task, told in kept["tasks"].items():
+    ends = told["rows"]["random"], told["rows"]["drawn"]
+    for name in contestants.METHODS:
+        row = told["rows"][name]
+        if "cannot" not in row:
+            columns = ("identity faceres", "attribute", "landmarks", "pose")
+            parts = [
+                on_scale_solution(*(x[c]["value"] for x in (row, *ends)))
+                for c in columns
+            ]
+            rows.append((task, name, *(f"{part:.2f}" for part in parts)))
+head = ("task", "method", "identity", "attribute", "landmarks", "pose")
+Markdown(overview.table(head, rows))
+
+# %% [markdown]
+# Below 0 is worse than a picture of somebody at random. That happens to identity, and it is no error: a recogniser for photographs finds two renders alike for being renders, and a blurred or a photo-like face misses even that.
+#
+# ## Where it stays, how real it looks
+#
+# Landmarks (mean distance from the input's, in sides of the picture; the mouth is left out where it should move) and pose say whether all else stayed. Realism is a kernel distance of `faceres`' features, once to pictures like the inputs, once to photo-like faces of the book's generator, with which `ganid` and `idmap` draw. Diversity is the mean squared distance between two results' identities.
+
+# %% tags=["hide-input"]
+look = {
+    "landmarks": 3,
+    "pose": 1,
+    "distance to the inputs' kind": 2,
+    "distance to photo-like faces": 2,
+    "diversity": 2,
+}  # and how many digits
+
+# %% tags=["hide-input"]
+rows = [
+    (f"{task}: {name}", *(cell(row, column, n) for column, n in look.items()))
+    for task, told in kept["tasks"].items()
+    for name, row in told["rows"].items()
+    if "cannot" not in row
+]
+head = (
+    "",
+    "landmarks",
+    "pose, °",
+    "to the inputs' kind",
+    "to photo-like",
+    "diversity",
+)
+Markdown(overview.table(head, rows))
+
+# %% [markdown]
+# ### Exercise 10.5: who is drawn anew?
+#
+# Somebody has several results in a table, and these are alike. An interval that draws *results* anew takes them for news. Given each result's value and whose it is, draw *people* with replacement, so many times, take the mean over all results of whom was drawn, and return the 2.5 % and 97.5 % quantiles. *(10 minutes, 4 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Draw as many people as there are; who is drawn twice counts twice.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# With sums and counts a person (`torch.bincount(who, values)`), a mean is `sums[drawn].sum() / counts[drawn].sum()`.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `drawn = torch.randint(n, (times, n), generator=random)`, then `torch.quantile(means, torch.tensor([0.025, 0.975]))`
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _by_people(answer):
+    random = torch.Generator().manual_seed(seed)
+    own = torch.randn(30, generator=random)
+    who = torch.arange(30).repeat_interleave(8)
+    values = own[who] + 0.01 * torch.randn(240, generator=random)
+    got = answer(values, who, 2000, random)
+    assert got not in (None, ...) if not torch.is_tensor(got) else True, (
+        "return two numbers"
+    )
+    low, high = (float(end) for end in got)
+    wide = 2 * 1.96 * float(own.std()) / math.sqrt(30)
+    assert low < float(values.mean()) < high, "the mean should lie inside"
+    assert 0.8 < (high - low) / wide < 1.2, (
+        f"expect a width near {wide:.2f}, got {high - low:.2f}: are people drawn, or results?"
+    )
+
+
+by_people = Exercise("10.5 Who is drawn anew?", _by_people, 10, 4)
+
+
+# %% tags=["exercise"]
+def interval(values, who, times, random):
+    """95 % of the means over people drawn anew."""
+    return ...  # your lines
+
+
+by_people.check(interval)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def interval_solution(values, who, times, random):
+    """Sums and counts a person; people are drawn, with what they bring."""
+    sums, counts = torch.bincount(who, values), torch.bincount(who)
+    n = len(counts)
+    drawn = torch.randint(n, (times, n), generator=random)
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return torch.quantile(
+        means, torch.tensor([0.025, 0.975], dtype=means.dtype)
+    )
+
+
+by_people.prove(interval_solution)
+
+# %% [markdown]
+# ## What it costs
+
+# %% tags=["hide-input"]
+rows = []
+for name, tasks in kept["methods"].items():
+    facts = next(iter(tasks.values()))
+    took = kept["tasks"]["attribute"]["rows"][name]["milliseconds"]
+    minutes, saw = facts["training_minutes"], ", ".join(facts["embedders seen"])
+    rows.append(
+        (name, f"{facts['trained']:,}", f"{facts['needed']:,}",
+         f"{facts['training_images']:,}", "" if minutes is None else f"{minutes:.0f}",
+         f"{took:,.0f}", saw or "nobody")
+    )  # fmt: skip
+head = (
+    "",
+    "trained",
+    "needed",
+    "training images",
+    "minutes",
+    "ms an image",
+    "saw",
+)
+Markdown(overview.table(head, rows))
+
+# %% [markdown]
+# Parameters trained, those needed to use it (a generator counts), pictures that a training saw, with repeats, its minutes on this book's machines, and a face's time in the attribute task on one thread of a CPU. `ganid` trains nothing and pays for each face anew; the others paid once.
+#
+# ## How to choose
+#
+# | you want | take | because |
+# |---|---|---|
+# | one local change, and the rest as it was | `diat`, a network a change | it leaves alone what it need not touch |
+# | faces of a known head, pose and light, with many pictures a person | `ganfaces` | the labels come with the head |
+# | a look-alike who doesn't exist, from one photograph, without a training | `ganid` | it needs a generator and a recogniser, no data |
+# | photo-like pictures that take two sources apart | `idmap` | the generator is somebody else's, and draws well |
+# | codes, one to verify by and one to keep | `d2ae` | its product is the code, not the picture |
+#
+# Today you would not start from any of the five; [what came after](pages/after.md) says from what. But the questions of this chapter stay the same: whose face is it by a judge that nobody saw, and what does chance get?
+#
+# ## What held, of what the papers say
+#
+# The [ledger](pages/ledger.md) has a line for each claim. Its sum:
+
+# %% tags=["hide-input"]
+book = manifest.load(manifest.find_root() / manifest.FILE)
+lines = ledger.rows(book)
+Markdown(ledger.summary(lines))
+
+# %% [markdown]
+# Most of "partly" is one of two things: the direction is the paper's and the size is not, or one figure of several says no. The scale is the first suspect each time: networks of some million parameters, trained for an hour or two, on drawn people. A claim about photographs at 256 pixels isn't refuted by that, and it isn't confirmed either.
+#
+# ## Where it fails
+#
+# Chosen by rule: for each method, the face of this chapter whose person it keeps worst by `faceres`, above, and what came of it, below.
+
+# %%
+judge, points = embedder.embedder("faceres"), face_readers.landmark_judge()
+given = face_reading.read_faces(opened.faces, judge, points).embeddings
+worst = []
+for made in live.at(answers, 1.0).values():
+    codes = face_reading.read_faces(made, judge, points).embeddings
+    near = (codes * given).sum(1)
+    row = int(near.argmin())
+    worst += [(opened.faces[row], made[row])]
+figures.show(
+    figures.face_sheet(
+        torch.stack([x for pair in zip(*worst, strict=True) for x in pair]),
+        columns=len(worst),
+        width_in=4.6,
+    ),
+    alt=f"For {', '.join(answers)}: the face whose person is kept worst, and the result.",
+)
+
+# %% [markdown]
+# And an order that can't be filled gets one clear line:
+
+# %%
+for attempt in (
+    lambda: contestants.contestant("stargan"),
+    lambda: live.at(answers, 0.3),
+    lambda: cases.Pool.of(cases.held_out(2, seed), 5),
+    lambda: opened.heads.answer(cases.Task(find_task("male_to_female"))),
+):
+    try:
+        attempt()
+    except UserError as error:
+        print(f"{type(error).__name__}: {str(error)[:200]}\n")
+
+# %% [markdown]
+# ## Play
+#
+# One slider for all: how strong the change is. It needs a running kernel; the sheets above are its still frames at full strength.
+
+# %%
+live.slider(opened, answers)
+
+# %% [markdown]
+# From a shell, `facelab compare` makes the tables of this chapter, on drawn faces or on those of a folder: `facelab compare --methods diat,d2ae --tasks attribute`.
+#
+# ## Before you rank
+#
+# A ranking is an instrument: who is measured by it is built to please it. All judges of this chapter are networks that learned from pictures of real people, some of whom were never asked, and they err more often for some people than for others
+# ([measured here](pages/demographics.md)). A method that scores well on "same person" is also a better tool for passing as somebody. What that asks of you is in [responsible use](pages/responsible.md).
+#
+# ## Summary
+#
+# - Compare on the same faces, before judges that no loss saw, beside chance and the right answer.
+# - A recogniser that was the loss praises what was trained for it.
+# - The way into a model costs more identity than the edit.
+# - A narrow method does its one thing best; a wide one pays before it begins.
+# - Draw people anew, not pictures.
+#
+# ## Graded exercises
+#
+# 1. *(4 points)* `facelab compare --change glasses_removal`: does the order stay? Which method can't, and why?
+# 2. *(4 points)* Give `ganid` four times the evaluations (`contestants.Ganid.book()` and its `budget`). Which column moves, and is it one of a judge who was seen?
+# 3. *(6 points)* Write a contestant of your own: the mean of the face and the lent one. Where on the curve does it lie, and what does that say about the axes?
+#
+# ## Further reading
+#
+# A measure that becomes a target stops being a good measure, which is called Goodhart's law: {cite:p}`manheim2018goodhart` tells its kinds apart. What records should say of a model: model cards {cite:p}`mitchell2019modelcards`.
