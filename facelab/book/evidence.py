@@ -247,16 +247,52 @@ IDMAP = (
     ),
 )
 
+D2AE_SHIPPED = _training("shipped training", "train_d2ae")
+D2AE_VARIANTS = Scale(
+    "each variant",
+    "d2ae",
+    (("{} steps", "ablations/full/0/training/steps"), ("{} seeds", "ablations/full")),
+)
 D2AE = (
     Evidence(
-        _of(
-            "d2ae",
-            "branches without_LH without_Ladv versus_baseline attributes which_branch gaussian "
-            "clusters editing gan",
-        ),
+        _of("d2ae", "branches attributes which_branch clusters editing"),
         ("d2ae",),
         d2ae.verdicts,
-        (_training("shipped training", "train_d2ae"),),
+        (D2AE_SHIPPED,),
+    ),
+    Evidence(
+        _of("d2ae", "without_LH without_Ladv"),
+        ("d2ae",),
+        d2ae.verdicts,
+        (D2AE_VARIANTS,),
+    ),
+    Evidence(
+        _of("d2ae", "versus_baseline"),
+        ("d2ae",),
+        d2ae.verdicts,
+        (
+            Scale(
+                "each training",
+                "d2ae",
+                (
+                    ("{} steps", "table 2/800/full/0/training/steps"),
+                    ("{} seeds", "table 2/800/full"),
+                    ("{} sizes of the training set", "table 2"),
+                ),
+            ),
+        ),
+    ),
+    Evidence(
+        _of("d2ae", "gaussian"),
+        ("d2ae",),
+        d2ae.verdicts,
+        (D2AE_SHIPPED, D2AE_VARIANTS),
+    ),
+    Evidence(
+        _of("d2ae", "gan"),
+        ("d2ae",),
+        d2ae.verdicts,
+        (Scale("each training", "d2ae", (("{} trainings", "gan"),)),),
     ),
 )
 
