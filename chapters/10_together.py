@@ -65,11 +65,10 @@ answers = live.answers(opened, methods, contestants.SHARES)
 columns = ["face", "lent", *answers]
 picture = live.rows(opened, answers)[: shown * len(columns)]
 figures.show(
-    figures.face_sheet(picture, columns=len(columns), width_in=6.4),
+    figures.face_sheet(picture, len(columns), 6.4, above=columns),
     alt=f"Rows of faces; columns: {', '.join(columns)}.",
     photograph=True,
 )
-print(" | ".join(columns))
 
 # %% [markdown]
 # And the second task: the pose, light and expression of the first face with the person of the second. Two of the five don't do it, and say why.
@@ -79,11 +78,10 @@ others = live.answers(swapped, methods, contestants.SHARES)
 columns = ["face", "person", *others]
 picture = live.rows(swapped, others)[: shown * len(columns)]
 figures.show(
-    figures.face_sheet(picture, columns=len(columns), width_in=4.6),
+    figures.face_sheet(picture, len(columns), 4.6, above=columns),
     alt=f"Rows of faces; columns: {', '.join(columns)}.",
     photograph=True,
 )
-print(" | ".join(columns))
 for method in methods:
     if method.refusal(swapped):
         print(f"{method.name} can't: {method.refusal(swapped)}")
@@ -174,8 +172,7 @@ people_table("attribute")
 # %% [markdown]
 # ### A judge who was bribed
 #
-# Read the two recognisers' columns against each other. Where `dlib` was the loss, or what a search climbed, it takes more than half of the results for the person. `faceres` does not: by it, only `diat` and the drawn answer keep the person, `ganfaces` a third of the time. Somebody at random gets almost as
-# much from `dlib` as `ganid` does, so `dlib` is also the weaker judge of renders. Either way, a table with its column alone would have told another story, and it is the column that most papers print.
+# Read the two recognisers' columns against each other. Where `dlib` was the loss, or what a search climbed, it takes more than half of the results for the person. `faceres` does not: by it, only `diat` and the drawn answer keep the person, `ganfaces` a third of the time. Somebody at random passes about every second time by `dlib`, which makes it the weaker judge of renders, too. Either way, a table with its column alone would have told another story, and it is the column that most papers print.
 
 # %% tags=["nbval-check-output"]
 found = kept["tasks"]["attribute"]["rows"]
@@ -654,6 +651,7 @@ figures.show(
         torch.stack([x for pair in zip(*worst, strict=True) for x in pair]),
         columns=len(worst),
         width_in=4.6,
+        above=list(answers),
     ),
     alt=f"For {', '.join(answers)}: the face whose person is kept worst, and the result.",
 )

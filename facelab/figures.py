@@ -79,12 +79,31 @@ def new_figure(width_in: float, height_in: float) -> "Figure":
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def face_sheet(images: Image, columns: int, width_in: float = 7.2) -> "Figure":
-    """Draw a batch of equal images as one sheet, row by row."""
+def face_sheet(
+    images: Image,
+    columns: int,
+    width_in: float = 7.2,
+    *,
+    above: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> "Figure":
+    """Draw a batch of equal images as one sheet, row by row, with names above columns or rows.
+
+    Raises `ValueError` when there are names, but not one for each.
+    """
     sheet = pictures.grid(images, columns)
     height, width = sheet.shape[2:]
+    rows = -(-len(images) // columns)
+    for names, count in ((above, columns), (beside, rows)):
+        if names and len(names) != count:
+            raise ValueError(f"{len(names)} names for {count} columns or rows; give one for each")
     figure = new_figure(width_in, width_in * height / width)
-    _draw_image(figure.add_subplot(), sheet)
+    axes = figure.add_subplot()
+    _draw_image(axes, sheet)
+    for n, name in enumerate(above):
+        axes.text((n + 0.5) * width / columns, -2, name, ha="center", va="bottom", fontsize=8)
+    for n, name in enumerate(beside):
+        axes.text(-2, (n + 0.5) * height / rows, name, ha="right", va="center", fontsize=8)
     return figure
 
 

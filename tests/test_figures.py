@@ -44,6 +44,18 @@ def test_face_sheet_shows_every_pixel_once():
     assert axes.images[0].get_array().shape == (18, 28, 3)
 
 
+def test_names_stand_at_the_middle_of_their_columns_and_rows():
+    faces = torch.zeros(6, 3, 8, 8)
+    sheet = figures.face_sheet(faces, columns=3, above=("a", "b", "c"), beside=("x", "y"))
+    places = {text.get_text(): text.get_position() for text in sheet.axes[0].texts}
+    width, height = (figures.pictures.grid(faces, 3).shape[axis] for axis in (3, 2))
+    assert places["b"][0] == pytest.approx(width / 2)
+    assert places["a"][0] < width / 3 < places["b"][0]
+    assert places["x"][1] < height / 2 < places["y"][1]
+    with pytest.raises(ValueError, match="2 names for 3 columns"):
+        figures.face_sheet(faces, columns=3, above=("a", "b"))
+
+
 def test_image_row_takes_images_of_different_sizes_and_one_title_each():
     images = [torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 30, 15)]
     figure = figures.image_row(images, ["a", "b"])
