@@ -60,7 +60,7 @@ methods = [contestants.contestant(name) for name in contestants.METHODS]
 #
 # A face with a closed mouth; the same person, mouth open, please. To the left the face, beside it an open mouth that may be borrowed, then what each of the five gives.
 
-# %%
+# %% tags=["figure-five-opened"]
 answers = live.answers(opened, methods, contestants.SHARES)
 columns = ["face", "lent", *answers]
 picture = live.rows(opened, answers)[: shown * len(columns)]
@@ -87,7 +87,7 @@ for method in methods:
         print(f"{method.name} can't: {method.refusal(swapped)}")
 
 # %% [markdown]
-# **Predict before you run on.** Order the five by how well the person is kept in the first task. Then order them by how often the mouth is open. Which order will a recogniser give that was the loss of four of them?
+# **Predict before you run on.** Look at {numref}`figure-five-opened` again. Order the five by how well the person is kept in the first task. Then order them by how often the mouth is open. Which order will a recogniser give that was the loss of four of them?
 #
 # ## What they are told
 #
@@ -249,9 +249,9 @@ believed.prove(unbribed_solution)
 # %% [markdown]
 # ## The trade-off
 #
-# At strength 0 a method should give back the person, at 1 it should have done what was asked. What happens in between is a curve: right is what was asked for, up is the person. A hollow mark is strength 0.
+# At strength 0 a method should give back the person, at 1 it should have done what was asked. What happens in between is a curve ({numref}`figure-trade-off`): right is what was asked for, up is the person. A hollow mark is strength 0.
 
-# %%
+# %% tags=["figure-trade-off"]
 figures.show(
     report.trade_off(kept, "attribute"),
     alt="Identity against attribute, a line a method; diat goes along with the drawn answer, far above the others.",
@@ -394,12 +394,12 @@ same_rate.prove(identity_at_solution)
 # %% [markdown]
 # ## Another person
 #
-# Here the wanted person is the other picture's, and what should stay is how the first picture looks: glasses, a smile, open eyes or mouth. Copying the first face keeps all of it and nobody's identity; copying the other one does the reverse.
+# Here the wanted person is the other picture's, and what should stay is how the first picture looks: glasses, a smile, open eyes or mouth. Copying the first face keeps all of it and nobody's identity; copying the other one does the reverse. {numref}`figure-trade-off-person` has both ends.
 
 # %% tags=["hide-input"]
 people_table("person")
 
-# %%
+# %% tags=["figure-trade-off-person"]
 figures.show(
     report.trade_off(kept, "person"),
     alt="Identity against what is kept of the picture; no method comes near the drawn answer.",
@@ -637,7 +637,7 @@ Markdown(ledger.summary(lines))
 #
 # Chosen by rule: for each method, the face of this chapter whose person it keeps worst by `faceres`, above, and what came of it, below.
 
-# %%
+# %% tags=["figure-five-worst"]
 judge, points = embedder.embedder("faceres"), face_readers.landmark_judge()
 given = face_reading.read_faces(opened.faces, judge, points).embeddings
 worst = []

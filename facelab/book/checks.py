@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from facelab.book import closing, equations, overview, pairing, prose
+from facelab.book.pages import figure_label
 from facelab.book.parameters import accept, declared
 from facelab.errors import BookError, ParameterError
 
@@ -145,8 +146,15 @@ def _chapter(chapter: Chapter, markdown: Any) -> Page:
     cells = pairing.read_script(chapter).cells
     lines = pairing.source_lines(chapter.source.read_text(encoding="utf-8"), len(cells))
     address, file = f"{chapter.slug}.ipynb", f"chapters/{chapter.source.name}"
-    mentions = prose.of_cells(markdown, cells)
+    mentions = [*prose.of_cells(markdown, cells), *_figures(cells)]
     return Page(address, file, chapter.source.parent, cells, lines, chapter, mentions)
+
+
+def _figures(cells: list[NotebookNode]) -> Iterator[tuple[int, prose.Mention]]:
+    """Yield the labels that the page gives to figures."""
+    for number, cell in enumerate(cells, start=1):
+        if label := figure_label(cell):
+            yield number, prose.Mention("label", label)
 
 
 def _equations(manifest: Manifest, pages: list[Page]) -> Iterator[Problem]:

@@ -20,6 +20,8 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"^(.*\d+%\|.*\|.*|.*\d+\s?\w*\s\[\d+:\d+.*\])\s*$")
 CODE_FENCE = re.compile(r"(`{3,}|~{3,}).*?^\s*\1|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt\s*=\s*[\"'][^\"'])[^>]*>")
+MARKUP = re.compile(r"([\\`*_{}\[\]$<])")
+FIGURE = "figure-"  # a tag that begins so is the label of the cell's figure
 HIGHLIGHTED = re.compile(r"<div class=\"highlight\"><pre>")
 
 
@@ -129,7 +131,8 @@ def _still(output: NotebookNode) -> NotebookNode | None:
 def page(chapter: NotebookNode, slug: str) -> NotebookNode:
     """Return the source of a page, from what `download` returned.
 
-    Solutions are folded, hints' contents are read as Markdown, each figure carries its alt text.
+    Solutions are folded, hints' contents are read as Markdown, each figure carries its alt text, is
+    numbered and has that text as its caption.
     Raises `BookError`, with the chapter and the cell, for a figure without one.
     """
     notebook = copy.deepcopy(chapter)
@@ -142,6 +145,7 @@ def page(chapter: NotebookNode, slug: str) -> NotebookNode:
             cell.source = dress_text(cell.source, place)
         elif cell.cell_type == "code":
             _dress_code(cell, place)
+            _make_figure(cell, f"{slug}-cell-{number}")
     return notebook
 
 
@@ -172,6 +176,20 @@ def _dress_code(cell: NotebookNode, place: str) -> None:
     alt = _alt_text(cell.outputs, place)
     if alt:
         options["image"] = {"alt": alt, **options.get("image", {})}
+
+
+def _make_figure(cell: NotebookNode, label: str) -> None:
+    """Have a cell's one picture numbered, its alt text below; its label is a tag, or `label`."""
+    alt = cell.metadata["mystnb"].get("image", {}).get("alt")
+    kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+    if alt and sum(kind.startswith("image/") for kind in kinds) == 1:
+        name = figure_label(cell) or label
+        cell.metadata["mystnb"]["figure"] = {"caption": MARKUP.sub(r"\\\1", alt), "name": name}
+
+
+def figure_label(cell: NotebookNode) -> str | None:
+    """Return what `{numref}` calls a cell's figure, by its tag figure-NAME; None without one."""
+    return next((tag for tag in tags(cell) if tag.startswith(FIGURE)), None)
 
 
 def _alt_text(outputs: list[NotebookNode], place: str) -> str:

@@ -151,6 +151,8 @@ def _sphinx_options(vendored: bool) -> dict:
         # Without a mode to start from, the theme's script reports an error on every page.
         "html_context": {"default_mode": "auto"},
         "html_use_index": False,
+        "numfig": True,
+        "numfig_format": {"figure": "Figure %s"},
         "mathjax_path": "mathjax/tex-mml-chtml.js" if vendored else MATHJAX_ADDRESS,
         # The menu's speech engine would fetch tables, which a page opened from a file may not.
         "mathjax3_config": {"options": {"enableMenu": False}},

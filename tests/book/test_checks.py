@@ -30,7 +30,8 @@ ONE = r"""# %% [markdown]
 #     y = x
 # $$ (first-equation)
 #
-# see {eq}`first-equation` and [the map](index.ipynb#a-map-of-the-chapters), <https://example.org>.
+# see {eq}`first-equation`, {numref}`figure-printed`
+# and [the map](index.ipynb#a-map-of-the-chapters), <https://example.org>.
 #
 # ```{note}
 # With [a link](https://example.org).
@@ -48,7 +49,7 @@ ONE = r"""# %% [markdown]
 faces = 64  # how many
 rate = 0.5
 
-# %%
+# %% tags=["figure-printed"]
 a = 1
 b = a != 2
 print(a)
@@ -152,6 +153,7 @@ PROSE = {
     "anchor of a small heading": ("# #### Deep\n#\n# [x](#deep)\n", "link", 2, "'#deep'"),
     "unknown label": ("# {ref}`a <first-labell>`\n", "link", 0, "did you mean 'first-label'?"),
     "unknown equation": ("# {eq}`no`\n", "link", 0, "no page has the label 'no'"),
+    "unknown figure": ("# {numref}`figure-print`\n", "link", 0, "did you mean 'figure-printed'?"),
     "unknown document": ("# {doc}`01_on`\n", "link", 0, "'01_on' is no page; did you mean"),
     "picture without text": ("# ![](pixel.png)\n", "alt-text", 0, "'pixel.png' has no alternative"),
     "figure without text": (
@@ -231,7 +233,12 @@ PARAMETERS = {
         None,
         "book.toml sets faces and no cell has the tag `parameters`; add one",
     ),
-    "tagged twice": ("# %%\na = 1", '# %% tags=["parameters"]\na = 1', 3, "cell 2 has the tag"),
+    "tagged twice": (
+        'tags=["figure-printed"]',
+        'tags=["parameters", "figure-printed"]',
+        3,
+        "cell 2 has the tag",
+    ),
 }
 
 

@@ -144,6 +144,22 @@ def test_alt_text_goes_where_the_renderer_looks():
     assert only(made).metadata.mystnb["image"] == {"alt": "a bell curve"}
 
 
+def test_a_figure_is_numbered_by_its_tag_with_the_alt_text_below():
+    figure = shown({"image/png": "aGk="}, **{"image/png": {"alt": "f_T *moves*"}})
+    named = code("show()", figure)
+    named.metadata["tags"] = ["hide-input", "figure-moves"]
+    made = pages.page(notebook(named), "01_x").cells[0].metadata.mystnb["figure"]
+    assert made == {"caption": r"f\_T \*moves\*", "name": "figure-moves"}
+    other = pages.page(notebook(code("show()", figure)), "01_x").cells[0].metadata.mystnb["figure"]
+    assert other["name"] == "01_x-cell-1"
+
+
+def test_of_two_pictures_none_is_numbered():
+    figure = shown({"image/png": "aGk="}, **{"image/png": {"alt": "a curve"}})
+    made = pages.page(notebook(code("show()", figure, figure)), "01_x")
+    assert "figure" not in made.cells[0].metadata.mystnb
+
+
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/svg+xml"])
 def test_a_figure_without_alt_names_chapter_and_cell(kind):
     silent = notebook(v4.new_markdown_cell("# A"), code("show()", shown({kind: "x"})))
