@@ -57,6 +57,18 @@ book = manifest.load()
 Markdown(overview.chapter_table(book))
 
 # %% [markdown]
+# ## After the chapters
+#
+# | Page | What is there |
+# |---|---|
+# | [What came after](pages/after.md) | what five papers learned, and by what they were replaced |
+# | [Responsible use](pages/responsible.md) | consent, law, withdrawn datasets, and what de-identification does not promise |
+# | [Demographic differences](pages/demographics.md) | whom the recognisers of this book mistake more often, on drawn people |
+# | [The claims ledger](pages/ledger.md) | each claim of the five papers, what was measured here, and a verdict |
+# | [Equations](pages/equations.md), [notation](pages/notation.md), [glossary](pages/glossary.md) | which function is which equation, what a letter means where, and the words |
+# | [Model cards](pages/model_cards.md), [data cards](pages/data_cards.md) | each file of weights and each dataset: whose it is, what it can't do |
+
+# %% [markdown]
 # ## How to run it
 #
 # | You are | You do |

@@ -24,6 +24,7 @@ from facelab.book.measured import Measured
 from facelab.book.overview import table
 from facelab.verdicts import Said, Verdict
 
+COMPARISON = "compare"  # the record of all methods on the same faces
 RULE = "ledger"
 UNSHIPPABLE = "needs data that can't be shipped"
 UNMEASURED = "not measured yet"
@@ -259,7 +260,8 @@ def problems(root: Path) -> Iterator[Problem]:
     yield from unproved(EVIDENCE, manifest.claims())
     for evidence in EVIDENCE:
         yield from unmeasured(evidence, records)
-    for weights in dict.fromkeys(each for e in EVIDENCE for each in checkpoints(e, records, root)):
+    measured = [each for e in EVIDENCE for each in checkpoints(e, records, root)]
+    for weights in dict.fromkeys([*measured, *compared(records, root)]):
         yield from changed(weights, root)
 
 
@@ -331,6 +333,15 @@ def checkpoints(evidence: Evidence, records: Records, root: Path) -> Iterator[We
                 yield Weights(name, where, value, file)
             elif name == evidence.records[0] and where in evidence.weights:
                 yield Weights(name, where, value, package / evidence.weights[where])
+
+
+def compared(records: Records, root: Path) -> Iterator[Weights]:
+    """Yield the shipped weights that the comparison of all methods was made with."""
+    for place, key, value in sums((records.get(COMPARISON) or {}).get("methods"), ()):
+        match place, key:
+            case (str(method), str(_), "weights", str(name)), "sha256":
+                file = root / "facelab" / "methods" / method / "models" / name
+                yield Weights(COMPARISON, "/".join(("methods", *map(str, place))), value, file)
 
 
 def sums(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple, str, str]]:

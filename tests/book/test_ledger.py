@@ -293,3 +293,13 @@ def test_a_benchmark_notes_its_command_without_places_of_the_machine(monkeypatch
         "python benchmarks/a.py --run x.st --out=records/a --data packed:b.facepack+anny "
         "--rate 1/2 'two words'"
     )
+
+
+def test_weights_of_the_comparison_that_changed_since_are_found(book):
+    weights = {"idmap.safetensors": {"sha256": SUM}}
+    record(book, "compare", methods={"idmap": {"person": {"trained": 3, "weights": weights}}})
+    before = found(book)
+    (book.root / "facelab/methods/idmap/models/idmap.safetensors").write_bytes(b"others")
+    (problem,) = [each for each in found(book) if each not in before]
+    assert problem.startswith("records/compare.json: ledger: methods/idmap/person/weights/")
+    assert "make the record again with benchmarks/compare.py" in problem

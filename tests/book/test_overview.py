@@ -55,6 +55,18 @@ def test_a_chapter_without_a_record_says_so(book):
     assert cells[2:] == ["`facelab.recognition`", "7", "not measured yet", "0"]
 
 
+def test_what_comes_after_the_papers_is_no_foundation(book, tmp_path):
+    more = [
+        '[[chapter]]\nslug = "02_x"\ntitle = "X"\npaper = "ganid"',
+        '[[chapter]]\nslug = "03_y"\ntitle = "Y"',
+    ]
+    rest = '\nmodule = "facelab"\nminutes = 1\n'
+    (tmp_path / "book.toml").write_text("\n".join([BOOK, *(each + rest for each in more)]))
+    told = overview.chapter_table(manifest.load(tmp_path / "book.toml")).splitlines()[2:]
+    kinds = [line.split(" | ")[1] for line in told]
+    assert kinds == ["foundation", "`ganid`", "all of them"]
+
+
 def test_the_measured_seconds_come_from_the_last_good_run(book, tmp_path):
     overview.write_chapter_record(book, _run(tmp_path / "runs", "01_faces", 0.5))
     overview.write_chapter_record(book, _run(tmp_path / "runs", "01_faces", 9.0, "failed"))
