@@ -136,17 +136,23 @@ class Chromium:
         return Chromium(self._browser, root.resolve())
 
     @contextmanager
-    def open(self, path: Path, query: str = "") -> Iterator["Page"]:
-        """Open a page of the book, wait for its formulas, and close it afterwards."""
+    def tab(self) -> Iterator[Any]:
+        """Open an empty tab, Playwright's page with nothing cut off, and close it afterwards."""
         context = self._browser.new_context(
             viewport={"width": DESKTOP, "height": HEIGHT}, reduced_motion="reduce"
         )
         try:
-            page = Page(context.new_page(), path.name, self.root.as_uri() + "/")
-            page.goto(path.as_uri() + query)
-            yield page
+            yield context.new_page()
         finally:
             context.close()
+
+    @contextmanager
+    def open(self, path: Path, query: str = "") -> Iterator["Page"]:
+        """Open a page of the book, wait for its formulas, and close it afterwards."""
+        with self.tab() as tab:
+            page = Page(tab, path.name, self.root.as_uri() + "/")
+            page.goto(path.as_uri() + query)
+            yield page
 
 
 @contextmanager

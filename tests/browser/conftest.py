@@ -1,4 +1,4 @@
-"""A tiny rendered book and a headless Chromium to look at it."""
+"""A headless Chromium, and a tiny rendered book to look at."""
 
 import base64
 import io
@@ -122,9 +122,15 @@ def tiny_book(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def chromium(tiny_book):
-    """A Chromium that may read the tiny book, where there is one."""
+def running_chromium(tmp_path_factory):
+    """A Chromium, where there is one; the only one, as Playwright starts once in a thread."""
     if browser.executable() is None:
         pytest.skip("Chromium is not installed: install Debian's chromium or set FACELAB_CHROMIUM")
-    with browser.launch(tiny_book) as running:
+    with browser.launch(tmp_path_factory.mktemp("nothing")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(running_chromium, tiny_book):
+    """The Chromium, which may read the tiny book."""
+    return running_chromium.reading(tiny_book)
