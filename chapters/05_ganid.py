@@ -338,9 +338,9 @@ def select_optimal_solution(distances, best):
 optimal.prove(select_optimal_solution)
 
 # %% [markdown]
-# Now both readings on the same random numbers, for one target.
+# Now both readings on the same random numbers, for one target ({numref}`figure-ganid-readings`).
 
-# %%
+# %% tags=["figure-ganid-readings"]
 readings, spend = {}, search.Settings(budget, threshold=0, seed=seed)
 for name, config in greedy.READINGS.items():
     readings[name] = search.search(
@@ -846,7 +846,7 @@ figures.show(
     alt="The spread of the change rate over drawn vectors falls as more faces are averaged.",
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-ganid-averaging"]
 figures.show(
     against_number("distance", "identity distance, dlib"),
     alt="The identity distance of an edit falls as more faces are averaged.",
@@ -854,7 +854,7 @@ figures.show(
 
 # %% [markdown]
 # A vector of one pair of faces changes the attribute too. But it carries everything else that the two differ in, and
-# the edited face is as far from the unedited one as a stranger. Averaging is what makes the arithmetic an *edit*.
+# the edited face is as far from the unedited one as a stranger ({numref}`figure-ganid-averaging`). Averaging is what makes the arithmetic an *edit*.
 
 # %% [markdown]
 # ## The claims

@@ -508,10 +508,10 @@ print(f"{shipped['people']} people, {shipped['faces']:,} faces")
 Markdown(overview.table(("faces", "kernel distance to R"), lines_of))
 
 # %% [markdown]
-# *R* against itself is the floor, the renders are where $G$ starts. True pairs' photographs *are* of the domain. How the distance fell over the
-# training of this one generator:
+# *R* against itself is the floor, the renders are where $G$ starts. True pairs' photographs *are* of the domain. {numref}`figure-ganfaces-realism` has how the
+# distance fell over the training of this one generator:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-ganfaces-realism"]
 moments = kept["moments"]
 before = kept["references"]["renders"]
 figures.show(
@@ -528,9 +528,9 @@ figures.show(
 # %% [markdown]
 # ### Who is told apart?
 #
-# The paper's Figure 7: distances of 1,000 pairs of one person and of 1,000 pairs of two.
+# The paper's Figure 7, here {numref}`figure-ganfaces-apart`: distances of 1,000 pairs of one person and of 1,000 pairs of two.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-ganfaces-apart"]
 found = {n: row["separation"] for n, row in rows.items() if n != "true pairs"}
 figures.show(
     figures.histogram_panels(

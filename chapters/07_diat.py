@@ -699,7 +699,7 @@ Markdown(overview.table(("variant", "seeds", *columns), rows))
 # %% [markdown]
 # ### The end of a game, and the way there
 #
-# Everybody's $T$ begins as a copy, so early on nobody is lost, whatever the loss. Watch where the curves go:
+# Everybody's $T$ begins as a copy, so early on nobody is lost, whatever the loss. Watch where the curves of {numref}`figure-diat-identity` go:
 
 
 # %% tags=["hide-input"]
@@ -718,7 +718,7 @@ def over_steps(names, place):
     return [point[0] for point in runs[0]], lines
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-diat-identity"]
 names = {"DIAT1": "diat-1", "DIAT2": "diat-2", "DIAT-A0": "diat-a0"}
 at, lines = over_steps(names, 2)
 figures.show(
@@ -755,9 +755,9 @@ Markdown(overview.table(head, rows))
 #
 # ### Who is quicker?
 #
-# The paper says that DIAT-A trains in about a third of the time of DIAT. The share that the judge accepts, over the steps of the game:
+# The paper says that DIAT-A trains in about a third of the time of DIAT. {numref}`figure-diat-adaptive` has the share that the judge accepts, over the steps of the game:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-diat-adaptive"]
 at, lines = over_steps({"DIAT-A0": "diat-a0", "DIAT3": "diat-3"}, 1)
 figures.show(
     figures.curves(

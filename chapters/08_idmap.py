@@ -733,9 +733,9 @@ head = ("", "seed", *columns, "kernel distance", "Mahalanobis")
 Markdown(overview.table(head, rows))
 
 # %% [markdown]
-# The last column is the mean squared distance to the latent space's centre over its dimension: 1 for true vectors. Seen from the side, as in the paper's Figure 9:
+# The last column is the mean squared distance to the latent space's centre over its dimension: 1 for true vectors. {numref}`figure-idmap-space` sees it from the side, as the paper's Figure 9:
 
-# %%
+# %% tags=["figure-idmap-space"]
 spaces = kept["latent space"]
 figures.show(
     figures.point_clouds(
@@ -747,10 +747,10 @@ figures.show(
 # %% [markdown]
 # ## From one to the other
 #
-# Mix two codes, hold the third: a way in $\mathcal Z$. Or mix the two vectors that $M$ gives: a way in $\mathcal W$. Above, the identity moves and all else is
+# Mix two codes, hold the third: a way in $\mathcal Z$. Or mix the two vectors that $M$ gives: a way in $\mathcal W$. In {numref}`figure-idmap-ways`, above, the identity moves and all else is
 # held; below the other way about.
 
-# %%
+# %% tags=["figure-idmap-ways"]
 ends = people.batch([2, 3, 7]).images.split(1)
 ways = [
     applications.between(model, *ends, factor=factor, space=space_of, steps=7)

@@ -615,9 +615,9 @@ Markdown(
 # %% [markdown]
 # ## Which branch knows what
 #
-# For each attribute a linear SVM on $f_P$ less one on $f_T$, in balanced accuracy. Before looking we marked what belongs to a person, and what somebody has on one picture and not on another.
+# {numref}`figure-d2ae-branches` has for each attribute a linear SVM on $f_P$ less one on $f_T$, in balanced accuracy. Before looking we marked what belongs to a person, and what somebody has on one picture and not on another.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-d2ae-branches"]
 compared = kept["table 1"]["P less T"]
 marks = dict.fromkeys(claims.OF_THE_PERSON, " (person)") | dict.fromkeys(
     claims.OF_THE_PICTURE, " (picture)"
@@ -651,9 +651,9 @@ for name, code in (("T", all_codes.t), ("P", all_codes.p)):
 #
 # ### The picture of all codes
 #
-# What the paper's Figure 4 shows, on twenty people whom no training has. A t-SNE can be made to look like much, so the share of neighbours of the same person stands below: in the picture, and in the codes of all people.
+# {numref}`figure-d2ae-tsne` is what the paper's Figure 4 shows, on twenty people whom no training has. A t-SNE can be made to look like much, so the share of neighbours of the same person stands below: in the picture, and in the codes of all people.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "figure-d2ae-tsne"]
 picture = kept["picture"]
 figures.show(
     figures.labelled_points(
@@ -801,9 +801,9 @@ far.prove(farthest_solution)
 source(editing.pattern)
 
 # %% [markdown]
-# The directions that are shipped with the autoencoder are patterns, each in the branch whose SVM reads the attribute better on people whom it did not learn from. From the full strength against an attribute to the full strength for it:
+# The directions that are shipped with the autoencoder are patterns, each in the branch whose SVM reads the attribute better on people whom it did not learn from. From the full strength against an attribute to the full strength for it ({numref}`figure-d2ae-edits`):
 
-# %%
+# %% tags=["figure-d2ae-edits"]
 shown_names = ("Eyeglasses", "Bangs", "Male", "Smiling")
 names = [name for name in shown_names if name in ways]
 strengths = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -813,10 +813,15 @@ rows = [
     for strength in strengths
 ]
 figures.show(
-    figures.face_sheet(torch.cat(rows), columns=len(strengths), width_in=4.6),
+    figures.face_sheet(
+        torch.cat(rows),
+        len(strengths),
+        4.6,
+        above=[f"{strength:g}" for strength in strengths],
+        beside=[f"{name}, {ways[name].branch.upper()}" for name in names],
+    ),
     alt=f"Rows: {', '.join(names)}; from the full strength against it to the full strength for it.",
 )
-print({name: f"in f_{ways[name].branch.upper()}" for name in names})
 
 # %% [markdown]
 # Judged by an attribute classifier of another make, on rebuilt faces of people whom no training has: the share that has the attribute, unchanged and at full strength by normal and by pattern, in either code. And of the same faces, how many `faceres` takes for the person that they were:
@@ -858,6 +863,7 @@ figures.show(
         torch.stack(rows, dim=1).flatten(0, 1),
         columns=len(orders),
         width_in=4.6,
+        above=["rebuilt", *wanted, "all"],
     ),
     alt=f"Columns: as rebuilt, {', '.join(wanted)}, and all of these at once.",
 )
@@ -1002,7 +1008,10 @@ face = align.crop_faces(photo, model.framing).images
 swaps = [model.swap(first[:1], face), model.swap(face, first[:1])]
 figures.show(
     figures.face_sheet(
-        torch.cat([face, model(face), *swaps]), columns=4, width_in=3.6
+        torch.cat([face, model(face), *swaps]),
+        columns=4,
+        width_in=3.6,
+        above=["face", "rebuilt", "render's f_T", "render's f_P"],
     ),
     alt="A photograph of a face; rebuilt; with another's identity; and its identity on a render.",
     photograph=True,

@@ -95,12 +95,12 @@ for method in methods:
 
 # %%
 rows = [
-    (method.name, method.knob(case.task).meaning)
+    (case.task.name, method.name, method.knob(case.task).meaning)
     for case in (opened, swapped)
     for method in methods
     if not method.refusal(case)
 ]
-Markdown(overview.table(("method", "knob"), rows))
+Markdown(overview.table(("task", "method", "knob"), rows))
 
 # %% [markdown]
 # `ganfaces` draws its picture over a render of the head, so it is told the head: no photograph has one. `ganid` is given few evaluations (its own chapter gives it 25 times as many), `idmap` knows no single attribute and takes everything from the lent face, `d2ae` moves along what a linear classifier reads.
