@@ -26,6 +26,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LANDMARK_NAMES = ("left eye", "right eye", "nose", "left of mouth", "right of mouth")
 DOTS_PER_INCH = 144
+Names = Sequence[str]
 
 
 def show(figure: "Figure", alt: str, *, photograph: bool = False) -> None:
@@ -80,29 +81,20 @@ def new_figure(width_in: float, height_in: float) -> "Figure":
 
 
 def face_sheet(
-    images: Image,
-    columns: int,
-    width_in: float = 7.2,
-    *,
-    above: Sequence[str] = (),
-    beside: Sequence[str] = (),
+    images: Image, columns: int, width_in: float = 7.2, *, above: Names = (), beside: Names = ()
 ) -> "Figure":
     """Draw a batch of equal images as one sheet, row by row, with names above columns or rows.
 
     Raises `ValueError` when there are names, but not one for each.
     """
     sheet = pictures.grid(images, columns)
-    height, width = sheet.shape[2:]
-    rows = -(-len(images) // columns)
-    for names, count in ((above, columns), (beside, rows)):
-        if names and len(names) != count:
-            raise ValueError(f"{len(names)} names for {count} columns or rows; give one for each")
+    (height, width), rows = sheet.shape[2:], -(-len(images) // columns)
     figure = new_figure(width_in, width_in * height / width)
     axes = figure.add_subplot()
     _draw_image(axes, sheet)
-    for n, name in enumerate(above):
+    for n, name in zip(range(columns), above, strict=True) if above else ():
         axes.text((n + 0.5) * width / columns, -2, name, ha="center", va="bottom", fontsize=8)
-    for n, name in enumerate(beside):
+    for n, name in zip(range(rows), beside, strict=True) if beside else ():
         axes.text(-2, (n + 0.5) * height / rows, name, ha="right", va="center", fontsize=8)
     return figure
 
