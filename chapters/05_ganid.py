@@ -31,8 +31,8 @@
 # %% tags=["parameters"]
 people = 2  # rendered and generated people, each, beside the photograph
 budget = 2000  # faces that a search may draw
-faces = 300  # faces behind each curve
-labelled = 3000  # faces that the attribute vectors are made of
+faces = 200  # faces behind each curve
+labelled = 2000  # faces that the attribute vectors are made of
 pictures = ""  # your own: files of one person, with commas between
 seed = 0  # where the random numbers start
 
