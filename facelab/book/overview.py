@@ -48,19 +48,19 @@ def verdict_table(verdicts: Iterable[Verdict]) -> str:
 
 
 def chapter_table(manifest: Manifest, folder: str = "") -> str:
-    """Chapter, paper, module, minutes to read, seconds that `quick` took, number of claims."""
+    """Chapter with its module, paper, minutes to read, seconds of `quick`, number of claims."""
     measured = record(CHAPTER_RECORD) or {"chapters": {}}
     rows, no_paper = [], "foundation"
     for chapter in manifest.chapters:
         minutes = measured["chapters"].get(chapter.slug, {}).get("minutes")
         ran = "not measured yet" if minutes is None else f"{minutes * 60:.0f} s"
-        link = f"[{chapter.title}]({folder}{chapter.slug}.ipynb)"
+        link = f"[{chapter.title}]({folder}{chapter.slug}.ipynb)<br>`{chapter.module}`"
         if chapter.paper:
             kind, no_paper = f"`{chapter.paper}`", "all of them"  # what comes after the papers
         else:
             kind = no_paper
-        rows.append((link, kind, f"`{chapter.module}`", chapter.minutes, ran, len(chapter.claims)))
-    head = ("Chapter", "Paper", "Module", "Minutes to read", "Runs at `quick` in", "Claims")
+        rows.append((link, kind, chapter.minutes, ran, len(chapter.claims)))
+    head = ("Chapter", "Paper", "Minutes to read", "Runs at `quick` in", "Claims")
     return table(head, rows)
 
 

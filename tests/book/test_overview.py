@@ -51,8 +51,8 @@ def _run(folder, slug, minutes, outcome="ok"):
 
 def test_a_chapter_without_a_record_says_so(book):
     cells = overview.chapter_table(book).splitlines()[-1].strip("| ").split(" | ")
-    assert cells[:2] == ["[Faces](01_faces.ipynb)", "foundation"]
-    assert cells[2:] == ["`facelab.recognition`", "7", "not measured yet", "0"]
+    assert cells[:2] == ["[Faces](01_faces.ipynb)<br>`facelab.recognition`", "foundation"]
+    assert cells[2:] == ["7", "not measured yet", "0"]
 
 
 def test_what_comes_after_the_papers_is_no_foundation(book, tmp_path):
@@ -89,7 +89,7 @@ def test_the_readme_is_filled_once_and_keeps_its_other_text(book, tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("# Title\n<!-- facelab:fresh -->\nNot measured yet")
     assert text.endswith("<!-- /facelab:assets -->\nthe end\n")
-    assert "| [Faces](chapters/01_faces.ipynb) |" in text
+    assert "| [Faces](chapters/01_faces.ipynb)<br>" in text
     assert "`dlib-resnet`" in text
     assert overview.write_readme(book) == []
 
