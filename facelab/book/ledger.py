@@ -21,7 +21,7 @@ from facelab.book.evidence import EVIDENCE, Evidence
 from facelab.book.fingerprint import file_sum
 from facelab.book.manifest import Chapter, Manifest
 from facelab.book.measured import Measured
-from facelab.book.overview import table
+from facelab.book.overview import folded, table
 from facelab.verdicts import Said, Verdict
 
 COMPARISON = "compare"  # the record of all methods on the same faces
@@ -31,7 +31,6 @@ UNMEASURED = "not measured yet"
 OUTCOMES = (*get_args(Said), UNSHIPPABLE, UNMEASURED)
 # Three columns fit beside the two sidebars; one for each part would be a word wide.
 HEAD = ("Claim, verdict, told in", "The paper reports", "Measured here, preset, made by")
-FOLDED = 4  # more figures than these are folded
 TOLD_UNDER = re.compile(r"^## (The claims?)\s*$", re.MULTILINE)
 TELLS = re.compile(r"verdict_table\(|[\"']verdict ")
 HEX = re.compile(r"[0-9a-f]{64}")
@@ -223,10 +222,7 @@ def _link(row: Row) -> str:
 
 def _figures(verdict: Verdict) -> str:
     lines = [f"{_text(name)}: {number(value)}" for name, value in verdict.figures.items()]
-    told = "<br>".join(lines)
-    if len(lines) <= FOLDED:
-        return told
-    return f"<details><summary>{len(lines)} figures</summary>{told}</details>"
+    return folded("<br>".join(lines), len(lines))
 
 
 def number(value: float | None) -> str:

@@ -39,12 +39,16 @@ def verdict_table(verdicts: Iterable[Verdict]) -> str:
     """
     said, rows = claims(), []
     for each in verdicts:
-        told = each.told().replace("; ", "<br>")
-        if len(each.figures) > FOLDED:
-            count = f"{len(each.figures)} figures"
-            told = f"<details><summary>{count}</summary>{told}</details>"
+        told = folded(each.told().replace("; ", "<br>"), len(each.figures))
         rows.append((f"`{each.claim}`<br>**{each.said}**", said[each.claim]["paper"], told))
     return table(("Claim", "The paper", "Measured here"), rows)
+
+
+def folded(told: str, figures: int) -> str:
+    """Return what is told of so many figures; of more than `FOLDED` their number, to be opened."""
+    if figures <= FOLDED:
+        return told
+    return f"<details><summary>{figures} figures</summary>{told}</details>"
 
 
 def chapter_table(manifest: Manifest, folder: str = "") -> str:

@@ -79,6 +79,11 @@ def brought(images: Image, source: Template, target: Template) -> Float[Tensor, 
     return warp(images, transform.expand(len(images), -1, -1), (target.size, target.size))
 
 
+def in_common(images: Image, source: Template) -> Float[Tensor, "batch 3 _ _"]:
+    """Bring what a method made to the common framing: float32 on the CPU, within [-1, 1]."""
+    return brought(images.float().cpu(), source, COMMON).clamp(-1, 1)
+
+
 # --- heads ---------------------------------------------------------------------------------------
 
 OPENED = 0.4  # of jawOpen: in the middle of a mouth that is wide open

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab import widgets
-from facelab.comparison.cases import COMMON, Case, brought
+from facelab.comparison.cases import Case, in_common
 from facelab.comparison.contestants import SHARES, Contestant
 from facelab.errors import ParameterError
 from facelab.types import Image
@@ -34,8 +34,7 @@ def answers(case: Case, methods: Sequence[Contestant], strengths: Sequence[float
         asked = strengths if len(known) > 1 else (1.0,)
         change = method.begin(case.framed(method.template))
         found[method.name] = {
-            strength: brought(change(strength).float(), method.template, COMMON).clamp(-1, 1)
-            for strength in asked
+            strength: in_common(change(strength), method.template) for strength in asked
         }
     return found
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facelab.comparison.cases import COMMON, Case, brought
+from facelab.comparison.cases import Case, in_common
 from facelab.comparison.contestants import Change, Contestant
 from facelab.comparison.judging import Judges, PerRow, per_row, see
 from facelab.data.seeding import stream
@@ -75,7 +75,7 @@ class Measuring:
         return row, self.curve(knob.meaning, points)
 
     def _common(self, made: Image, contestant: Contestant) -> Float[Tensor, "batch 3 _ _"]:
-        made = brought(made.float().cpu(), contestant.template, COMMON).clamp(-1, 1)
+        made = in_common(made, contestant.template)
         if len(made) != len(self.case) or not made.isfinite().all():
             raise ImageError(
                 f"{contestant.name} made {len(made)} pictures of {len(self.case)} faces, or values "
