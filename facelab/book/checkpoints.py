@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from facelab.book.fingerprint import file_sum
-from facelab.book.ledger import Records, sums
+from facelab.book.ledger import sums
+from facelab.book.measured import Records
 from facelab.book.overview import CHAPTER_RECORD
 from facelab.errors import CheckpointError
 from facelab.verdicts import at

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelab.book.ledger import Records, number
+from facelab.book.measured import Records, number
 from facelab.book.overview import table
 from facelab.errors import BookError
 from facelab.verdicts import at

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from facelab.book import manifest, measured, pairing
+from facelab.book import manifest, pairing
 from facelab.book.checks import Problem
 from facelab.book.evidence import EVIDENCE, Evidence
 from facelab.book.fingerprint import file_sum
 from facelab.book.manifest import Chapter, Manifest
-from facelab.book.measured import Measured
+from facelab.book.measured import Records, number
 from facelab.book.overview import folded, table
 from facelab.verdicts import Said, Verdict
 
@@ -78,23 +78,9 @@ class Weights:
     file: Path
 
 
-class Records:
-    """The records of a project, each read once; None for one that was never made."""
-
-    def __init__(self, root: Path) -> None:
-        self.folder = root / "records"
-        self._read: dict[str, dict[str, Any] | None] = {}
-
-    def get(self, name: str) -> dict[str, Any] | None:
-        """Return the record called `name`."""
-        if name not in self._read:
-            path = self.folder / f"{name}.json"
-            self._read[name] = measured.read(path) if path.is_file() else None
-        return self._read[name]
-
-    def missing(self, evidence: Evidence) -> list[str]:
-        """Return the records that the verdicts need and that are not there."""
-        return [name for name in evidence.records if self.get(name) is None]
+def missing_records(evidence: Evidence, records: Records) -> list[str]:
+    """Return the records that the verdicts need and that are not there."""
+    return [name for name in evidence.records if records.get(name) is None]
 
 
 def rows(book: Manifest) -> list[Row]:
@@ -126,7 +112,7 @@ def rows(book: Manifest) -> list[Row]:
 
 def verdicts_of(evidence: Evidence, records: Records) -> list[Verdict]:
     """Return the verdicts on the claims of an entry; none when one of its records is missing."""
-    if records.missing(evidence):
+    if missing_records(evidence, records):
         return []
     told = evidence.tell(*map(records.get, evidence.records))
     return [verdict for verdict in told if verdict.claim in evidence.claims]
@@ -154,12 +140,12 @@ def telling_place(chapter: Chapter) -> Place | None:
     if not chapter.source.is_file():
         return None
     anchor = ""
-    for number, cell in enumerate(pairing.read_script(chapter).cells, 1):
+    for place, cell in enumerate(pairing.read_script(chapter).cells, 1):
         if cell.cell_type == "markdown":
             heading = TOLD_UNDER.search(cell.source)
             anchor = heading[1].lower().replace(" ", "-") if heading else anchor
         elif anchor and TELLS.search(cell.source):
-            return Place(number, anchor)
+            return Place(place, anchor)
     return None
 
 
@@ -225,21 +211,6 @@ def _figures(verdict: Verdict) -> str:
     return folded("<br>".join(lines), len(lines))
 
 
-def number(value: float | None) -> str:
-    """Return a figure with its interval as the page shows it; None was never reached."""
-    if value is None:
-        return "never"
-    shown = _short(value)
-    if not isinstance(value, Measured):
-        return shown
-    seeds = ", seeds" if value.seeds else ""
-    return f"{shown} ({_short(value.low)} to {_short(value.high)}{seeds})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
 def _text(text: str) -> str:
     """Return text as a cell of a table can hold it; `table` sees to its pipes."""
     return re.sub(r"([*$\\])", r"\\\1", html.escape(text, quote=False))
@@ -295,7 +266,7 @@ def unproved(
 
 def unmeasured(evidence: Evidence, records: Records) -> Iterator[Problem]:
     """Yield records that are missing, with the claims that then have no verdict."""
-    missing = records.missing(evidence)
+    missing = missing_records(evidence, records)
     for name in missing:
         claims = ", ".join(evidence.claims)
         message = f"missing, so {claims} can't be told; make it with benchmarks/{name}.py"

@@ -70,3 +70,33 @@ def _bounds(found: Any) -> tuple[float, float] | None:
     low, high = ends
     numbers = all(isinstance(end, int | float) for end in ends)
     return (float(low), float(high)) if numbers else None
+
+
+class Records:
+    """The records of a project, each read once; None for one that was never made."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "records"
+        self._read: dict[str, dict[str, Any] | None] = {}
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Return the record called `name`, its numbers with their intervals."""
+        if name not in self._read:
+            path = self.folder / f"{name}.json"
+            self._read[name] = read(path) if path.is_file() else None
+        return self._read[name]
+
+
+def number(value: float | None) -> str:
+    """Return a figure with its interval as a page shows it; None was never reached."""
+    if value is None:
+        return "never"
+    shown = _short(value)
+    if not isinstance(value, Measured):
+        return shown
+    seeds = ", seeds" if value.seeds else ""
+    return f"{shown} ({_short(value.low)} to {_short(value.high)}{seeds})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

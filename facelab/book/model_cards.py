@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelab.assets import ASSETS, Asset, File
-from facelab.book import cards, checkpoints, ledger, manifest
+from facelab.book import cards, checkpoints, manifest
 from facelab.book.cards import Cards, ModelCard
 from facelab.book.checkpoints import Checkpoint, Knowledge, Place
 from facelab.book.evidence import EVIDENCE
+from facelab.book.measured import number
 from facelab.book.overview import table
 from facelab.errors import BookError, CheckpointError, ManifestError
 from facelab.verdicts import at
@@ -252,7 +253,7 @@ def _verdicts(record: str) -> str:
 
 def _figure(book: Book, record: str, way: str) -> str:
     value = at(book.knowledge.records.get(record), *way.split("/"))
-    return "not measured yet" if value is None else ledger.number(value)
+    return "not measured yet" if value is None else number(value)
 
 
 # --- the check -----------------------------------------------------------------------------------

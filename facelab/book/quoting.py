@@ -7,6 +7,7 @@ becomes that number of records/idmap.json, with its interval where the record ha
 import re
 from pathlib import Path
 
+from facelab.book.measured import Records, number
 from facelab.errors import BookError
 from facelab.verdicts import at
 
@@ -19,8 +20,6 @@ def quoted(text: str, root: Path, place: str) -> str:
 
     Raises `BookError` for a number that the records of the project at `root` don't have.
     """
-    from facelab.book.ledger import Records, number
-
     records = Records(root)
 
     def told(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from facelab.book import evidence, ledger, manifest
 from facelab.book.evidence import Evidence, Scale
-from facelab.book.measured import Measured
+from facelab.book.measured import Measured, Records, number
 from facelab.errors import ManifestError
 from facelab.verdicts import Verdict, said
 
@@ -138,7 +138,7 @@ def test_without_its_record_a_claim_is_not_measured_yet(book):
 
 
 def test_extremes_over_seeds_are_named():
-    assert ledger.number(Measured(0.5, 0.4, 0.7, seeds=True)) == "0.5 (0.4 to 0.7, seeds)"
+    assert number(Measured(0.5, 0.4, 0.7, seeds=True)) == "0.5 (0.4 to 0.7, seeds)"
 
 
 def test_people_are_counted_through_mixtures_of_data():
@@ -274,7 +274,7 @@ def test_every_claim_of_the_book_has_a_whole_row():
 
 
 def test_figures_of_real_records_have_their_intervals():
-    records = ledger.Records(ROOT)
+    records = Records(ROOT)
     (separation, _) = ledger.verdicts_of(evidence.GANFACES[0], records)
     kept = separation.figures["d-prime of renders"]
     plain = json.loads((ROOT / "records/ganfaces.json").read_text())
