@@ -18,6 +18,7 @@ LAYERS = (
     {"methods"},
     {"engine", "figures", "metrics", "widgets"},
     {"book", "comparison"},
+    {"course"},
     {"cli", "doctor", "identity", "__main__"},
 )
 HEAVY = {"torchvision", "facenet_pytorch", "matplotlib", "IPython", "ipywidgets", "papermill"}

@@ -2,23 +2,30 @@
 
 A chapter declares an `Exercise` from a test, a function that takes the reader's answer and uses
 plain `assert condition, "what is wrong"`. `check` tells a reader how the answer does and never
-stops the notebook, so that an unanswered exercise does not break a chapter. `prove` is for the
-solution in the chapter itself and raises, so that a wrong solution can't be published.
+stops the notebook, so that an unanswered exercise does not break a chapter. The cells after it are
+for those who publish the chapter: `hide` adds a test that students don't see, `refuse` proves that
+a typical wrong answer is told what is wrong, and `prove` that the solution passes all tests. Those
+two raise, so that an exercise that can't be trusted can't be published.
 """
 
 import dis
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from facelab.errors import BookError
 
+DIFFICULTIES = ("easy", "medium", "hard")
+VISIBLE_SHARE = 0.6  # of the points, for an answer that passes the visible test alone
+NUMBER = re.compile(r"\d+\.\d+")
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check` found: `state` is "unanswered", "wrong" or "right"."""
+    """What a test found: `state` is "unanswered", "wrong" or "right"."""
 
     state: str
     message: str
@@ -29,13 +36,49 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class HiddenTest:
+    """A test that students don't see; of it they are told only what it is `about`."""
+
+    about: str
+    test: Callable[[Any], None]
+
+
+@dataclass(frozen=True, eq=False)
 class Exercise:
-    """One exercise: a title, the test of an answer, and what it costs and earns."""
+    """One exercise: a title that begins with its number, its test, what it costs and earns."""
 
     title: str
     test: Callable[[Any], None]
     minutes: int = 5
     points: int = 1
+    difficulty: str = "medium"
+    hidden: list[HiddenTest] = field(default_factory=list, init=False)
+    refused: list[str] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.difficulty not in DIFFICULTIES:
+            known = ", ".join(DIFFICULTIES)
+            raise BookError(f"{self.title}: difficulty: expected {known}, got {self.difficulty!r}")
+
+    @property
+    def number(self) -> str:
+        """The number that the title begins with: `2.1`."""
+        found = NUMBER.match(self.title)
+        if found is None:
+            raise BookError(f"{self.title!r} has no number; begin the title with one, as in 2.1")
+        return found[0]
+
+    def hide(self, about: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+        """Return a decorator that makes a test one of the hidden ones.
+
+        `about` completes "one hidden test is about ..." and must not give the test away.
+        """
+
+        def keep(test: Callable[[Any], None]) -> Callable[[Any], None]:
+            self.hidden.append(HiddenTest(about, test))
+            return test
+
+        return keep
 
     def examine(self, answer: Any) -> Verdict:
         """Return how an answer does; an answer's own exception is part of the verdict."""
@@ -51,15 +94,57 @@ class Exercise:
             return Verdict("wrong", f"{self.title}: {raised}")
         return Verdict("right", f"{self.title}: passed ({self._worth()}).")
 
+    def examine_hidden(self, answer: Any) -> list[Verdict]:
+        """Return how an answer does in each hidden test; messages say what it is about, no more."""
+        return [self._hidden_verdict(hidden, answer) for hidden in self.hidden]
+
+    def _hidden_verdict(self, hidden: HiddenTest, answer: Any) -> Verdict:
+        try:
+            hidden.test(answer)
+        except Exception:  # what it says would give the test away
+            return Verdict("wrong", f"{self.title}: does not hold for {hidden.about}.")
+        return Verdict("right", f"{self.title}: holds for {hidden.about}.")
+
+    def earned(self, visible: bool, hidden: list[bool]) -> float:
+        """Return the points for what passed: a share for the visible test, the rest by hidden ones.
+
+        Without the visible test there are none: whoever guesses a hidden test has not answered.
+        """
+        if not visible:
+            return 0.0
+        rest = sum(hidden) / len(hidden) if hidden else 1.0
+        return round(self.points * (VISIBLE_SHARE + (1 - VISIBLE_SHARE) * rest), 2)
+
     def check(self, answer: Any) -> None:
         """Print how an answer does; never raises."""
         print(self.examine(answer))
 
+    def refuse(self, answer: Any, message: str) -> None:
+        """Hold that the visible test finds `answer` wrong and says `message` among other words.
+
+        Raises `BookError` when it passes, or is told something else.
+        """
+        verdict = self.examine(answer)
+        if verdict.state != "wrong":
+            raise BookError(f"{self.title}: a wrong answer is taken for {verdict.state}: {message}")
+        if message not in verdict.message:
+            raise BookError(
+                f"{self.title}: a wrong answer should be told {message!r}, it is told: "
+                f"{verdict.message}"
+            )
+        self.refused.append(message)
+
     def prove(self, answer: Any) -> None:
-        """Print that the solution passes; raises `BookError` when it does not."""
+        """Print that the solution passes; raises `BookError` when a test, hidden or not, fails."""
         verdict = self.examine(answer)
         if verdict.state != "right":
             raise BookError(f"the published solution fails: {verdict.message}")
+        for hidden in self.hidden:
+            try:
+                hidden.test(answer)
+            except Exception as error:
+                what = f"the hidden test on {hidden.about}: {type(error).__name__}: {error}"
+                raise BookError(f"{self.title}: the published solution fails {what}") from error
         print(verdict)
 
     def _worth(self) -> str:

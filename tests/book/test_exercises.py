@@ -57,3 +57,65 @@ def test_stubs_are_unanswered_and_answers_are_not():
 def test_a_wrong_solution_cannot_be_published():
     with pytest.raises(BookError, match=r"double\(3\) should be 6, yours gives 4"):
         DOUBLE.prove(lambda x: 4)
+
+
+def _hidden(title="1.1 Double", points=10):
+    exercise = Exercise(title, _doubles, points=points)
+
+    @exercise.hide("another number")
+    def _another(answer):
+        got = answer(50)
+        assert got == 100, f"the secret 50 gives {got}"
+
+    exercise.hide("none at all")(lambda answer: answer(0) == 0 or 1 / 0)
+    return exercise
+
+
+def test_hidden_tests_say_what_they_are_about_and_nothing_else():
+    told = _hidden().examine_hidden(lambda x: 6)
+    assert [one.state for one in told] == ["wrong", "wrong"]
+    assert told[0].message == "1.1 Double: does not hold for another number."
+    assert "secret" not in "".join(one.message for one in told)
+    told = _hidden().examine_hidden(lambda x: 2 * x)
+    assert [one.state for one in told] == ["right", "right"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "hidden", "points"),
+    [
+        (True, [True, True], 10),
+        (True, [True, False], 8),
+        (True, [False, False], 6),
+        (True, [], 10),
+        (False, [True, True], 0),
+    ],
+)
+def test_points_are_partly_for_the_visible_test(visible, hidden, points):
+    assert _hidden().earned(visible, hidden) == points
+
+
+def test_a_solution_that_fails_a_hidden_test_cannot_be_published():
+    exercise = _hidden()
+    exercise.prove(lambda x: 2 * x)
+    with pytest.raises(BookError, match="hidden test on another number.*the secret 50 gives 6"):
+        exercise.prove(lambda x: 6)
+
+
+def test_a_wrong_answer_must_be_told_what_is_wrong():
+    exercise = _hidden()
+    exercise.refuse(lambda x: x + 2, "yours gives 5")
+    assert exercise.refused == ["yours gives 5"]
+    with pytest.raises(BookError, match="taken for right: too large"):
+        exercise.refuse(lambda x: 6, "too large")
+    with pytest.raises(BookError, match="taken for unanswered"):
+        exercise.refuse(lambda x: ..., "too large")
+    with pytest.raises(BookError, match="should be told 'too large', it is told: 1.1 Double: doub"):
+        exercise.refuse(lambda x: x, "too large")
+
+
+def test_the_number_and_the_difficulty_are_checked():
+    assert _hidden("12.3 Double").number == "12.3"
+    with pytest.raises(BookError, match="has no number"):
+        _ = _hidden("Double").number
+    with pytest.raises(BookError, match="expected easy, medium, hard, got 'simple'"):
+        Exercise("1.1 Double", _doubles, difficulty="simple")
