@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from facelab.book import closing
+from facelab.book import closing, ranges
+from facelab.book.ranges import AssignmentPlan
 from facelab.book.toml_tables import Table, located, syntax_error
 from facelab.errors import BookError, ManifestError
 
@@ -25,7 +26,7 @@ PAGE_SLUG = re.compile(r"[a-z][a-z0-9_]*")
 REPOSITORY = re.compile(r"(https://github\.com/[\w.-]+/[\w.-]+(?<!\.git))?")
 CHAPTER_KEYS = (
     *("slug", "title", "paper", "module", "minutes"),
-    *("parameters", "budget_s", "assets", "claims"),
+    *("parameters", "budget_s", "assets", "claims", "graded", "assignment", "question"),
 )
 Value = bool | int | float | str | list
 
@@ -56,7 +57,8 @@ class Profile:
 class Chapter:
     """One chapter: `source` is its script, `notebook` the pair of it with stored outputs.
 
-    `parameters` and `budgets_s` are keyed by profile; `paper` is None for a foundation chapter.
+    `parameters` and `budgets_s` are keyed by profile; `paper` is None for a foundation chapter. A
+    `graded` chapter's exercises keep the rules of exercise_rules.py: assignments are made of it.
     """
 
     slug: str
@@ -70,6 +72,8 @@ class Chapter:
     budgets_s: Mapping[str, float]
     source: Path
     notebook: Path
+    graded: bool = False
+    assignment: AssignmentPlan = ranges.NOTHING
 
     def budget_s(self, profile: str) -> float:
         """Return the seconds that this chapter may take at `profile`."""
@@ -242,6 +246,8 @@ def _chapter(table: Table, root: Path, profiles: Mapping[str, Profile]) -> Chapt
         budgets_s=_budgets(table, profiles),
         source=root / "chapters" / f"{slug}.py",
         notebook=root / "chapters" / f"{slug}.ipynb",
+        graded=table.take("graded", "true or false", "true", _is_truth, default=False),
+        assignment=ranges.read(table, claims()),
     )
 
 
@@ -274,6 +280,10 @@ def _is_slug(value: object) -> bool:
 
 def _is_module(value: object) -> bool:
     return isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_count(value: object) -> bool:

@@ -97,7 +97,7 @@ def test_points_are_partly_for_the_visible_test(visible, hidden, points):
 def test_a_solution_that_fails_a_hidden_test_cannot_be_published():
     exercise = _hidden()
     exercise.prove(lambda x: 2 * x)
-    with pytest.raises(BookError, match="hidden test on another number.*the secret 50 gives 6"):
+    with pytest.raises(BookError, match=r"hidden test on another number.*the secret 50 gives 6"):
         exercise.prove(lambda x: 6)
 
 
@@ -109,7 +109,7 @@ def test_a_wrong_answer_must_be_told_what_is_wrong():
         exercise.refuse(lambda x: 6, "too large")
     with pytest.raises(BookError, match="taken for unanswered"):
         exercise.refuse(lambda x: ..., "too large")
-    with pytest.raises(BookError, match="should be told 'too large', it is told: 1.1 Double: doub"):
+    with pytest.raises(BookError, match=r"should be told 'too large', it is told: 1.1 Double: doub"):
         exercise.refuse(lambda x: x, "too large")
 
 
