@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from facelab.book import closing, equations, overview, pairing, prose
+from facelab.book import closing, equations, exercise_rules, overview, pairing, products, prose
 from facelab.book.pages import figure_label
 from facelab.book.parameters import accept, declared
 from facelab.errors import BookError, ParameterError
@@ -118,7 +118,8 @@ def check(manifest: Manifest) -> list[Problem]:
     found += unwritten
     for page in manifest.pages:
         found += closing.problems(page, manifest.root)
-    return found + list(_equations(manifest, chapters)) + list(_readme(manifest))
+    found += _equations(manifest, chapters)
+    return found + list(_products(manifest)) + list(_readme(manifest))
 
 
 def _of_chapter(page: Page, manifest: Manifest) -> Iterator[Problem]:
@@ -126,6 +127,16 @@ def _of_chapter(page: Page, manifest: Manifest) -> Iterator[Problem]:
     yield from _code_cells(page)
     yield from _parameters(page)
     yield from _pictures(page)
+    for cell, message in exercise_rules.problems(page.chapter, page.cells):
+        yield page.problem(cell, "exercise", message)
+
+
+def _products(manifest: Manifest) -> Iterator[Problem]:
+    try:
+        for slug, message in products.drifted(manifest):
+            yield Problem(f"chapters/{slug}.py", None, None, "product", message)
+    except (BookError, SyntaxError):  # the rules on exercises tell
+        return
 
 
 def _readme(manifest: Manifest) -> Iterator[Problem]:

@@ -141,15 +141,28 @@ def pdf(html: Path | None, output: Path | None) -> None:
 @click.option("--overwrite", is_flag=True, help="Drop cells that were edited in the .ipynb alone.")
 def sync(chapters: tuple[str, ...], from_notebook: bool, overwrite: bool) -> None:
     """Bring chapters/*.py and their .ipynb in step, and the README's tables up to date."""
-    from facelab.book import manifest, overview, pairing
+    from facelab.book import manifest, overview, pairing, products
 
     book = manifest.load()
     changed = pairing.sync(book, chapters or None, from_notebook=from_notebook, overwrite=overwrite)
+    changed += products.write_digests(book)
     changed += overview.write_readme(book)
     for path in changed:
         click.echo(f"wrote {path}")
     if not changed:
         click.echo("all pairs and the README are in step")
+
+
+@book.command("product")
+@click.argument("chapter")
+@click.option("--kind", default="student", show_default=True, help="reader, student, solution ...")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def product(chapter: str, kind: str, output: Path) -> None:
+    """Make a chapter's notebook for readers, students, solutions, grading or slides."""
+    from facelab.book import manifest, pairing, products
+
+    pairing.replace_text(output, products.text(manifest.load().chapter(chapter), kind))
+    click.echo(output)
 
 
 @book.command("new")

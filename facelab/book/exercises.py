@@ -115,6 +115,15 @@ class Exercise:
         rest = sum(hidden) / len(hidden) if hidden else 1.0
         return round(self.points * (VISIBLE_SHARE + (1 - VISIBLE_SHARE) * rest), 2)
 
+    def credit(self, answer: Any) -> float:
+        """Return the points that an answer earns by the tests that are there; never raises.
+
+        As the last line of a cell it is what nbgrader takes as partial credit.
+        """
+        visible = self.examine(answer).state == "right"
+        hidden = self.examine_hidden(answer) if visible else []
+        return self.earned(visible, [each.state == "right" for each in hidden])
+
     def check(self, answer: Any) -> None:
         """Print how an answer does; never raises."""
         print(self.examine(answer))

@@ -21,6 +21,7 @@ PROGRESS = re.compile(r"^(.*\d+%\|.*\|.*|.*\d+\s?\w*\s\[\d+:\d+.*\])\s*$")
 CODE_FENCE = re.compile(r"(`{3,}|~{3,}).*?^\s*\1|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt\s*=\s*[\"'][^\"'])[^>]*>")
 MARKUP = re.compile(r"([\\`*_{}\[\]$<])")
+UNSEEN = {"hidden-test", "wrong-answers"}  # tags of cells that readers don't get
 FIGURE = "figure-"  # a tag that begins so is the label of the cell's figure
 HIGHLIGHTED = re.compile(r"<div class=\"highlight\"><pre>")
 
@@ -71,6 +72,13 @@ def download(executed: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = [kept for output in cell.outputs if (kept := _still(output))]
     return notebook
+
+
+def without_hidden_tests(notebook: NotebookNode) -> NotebookNode:
+    """Return a notebook without the cells that are for those who publish the chapter."""
+    kept = copy.deepcopy(notebook)
+    kept.cells = [cell for cell in kept.cells if not UNSEEN & set(tags(cell))]
+    return kept
 
 
 def _merge_parameters(cells: list[NotebookNode]) -> list[NotebookNode]:

@@ -132,13 +132,13 @@ def sync(
             changed += _replace(chapter.source, _script_of(read_notebook(chapter)))
         else:
             changed += _replace(chapter.source, with_header(_script(chapter)))
-        notebook = _made_from_script(chapter)
+        notebook = made_from_script(chapter)
         if chapter.notebook.exists():
             stored = read_notebook(chapter)
             if not (from_notebook or overwrite):
                 _require_unedited(chapter, notebook, stored)
             _keep_outputs(notebook, stored)
-        changed += _replace(chapter.notebook, _serialised(notebook))
+        changed += _replace(chapter.notebook, serialised(notebook))
     return changed
 
 
@@ -160,7 +160,7 @@ def with_header(script: str) -> str:
     return f"{_script_of(header).rstrip()}\n\n{body.lstrip()}"
 
 
-def _made_from_script(chapter: Chapter) -> NotebookNode:
+def made_from_script(chapter: Chapter) -> NotebookNode:
     """Return the notebook that the script stands for: no outputs, ids from the sources."""
     from nbformat import from_dict
 
@@ -177,27 +177,29 @@ def _ids(chapter: Chapter, cells: Iterable[NotebookNode]) -> Iterator[str]:
     """Yield each cell's id: a hash of slug, type, source, and the number among equal cells."""
     seen: Counter[tuple[str, str]] = Counter()
     for cell in cells:
-        content = _content(cell)
-        yield _hashed(chapter, content, seen[content])
-        seen[content] += 1
+        text = content(cell)
+        yield cell_id(chapter, text, seen[text])
+        seen[text] += 1
 
 
-def _hashed(chapter: Chapter, content: tuple[str, str], occurrence: int) -> str:
+def cell_id(chapter: Chapter, content: tuple[str, str], occurrence: int) -> str:
+    """Return the id of the cell that is the `occurrence`-th, from 0, with its type and source."""
     text = "\0".join((chapter.slug, *content, str(occurrence)))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _content(cell: NotebookNode) -> tuple[str, str]:
+def content(cell: NotebookNode) -> tuple[str, str]:
+    """Return what makes two cells equal: type and source."""
     return cell.cell_type, cell.source
 
 
 def _require_unedited(chapter: Chapter, notebook: NotebookNode, stored: NotebookNode) -> None:
     """Raise `BookError` when `stored` has a cell that neither the script has nor `sync` wrote."""
-    scripted = {_content(cell) for cell in notebook.cells}
+    scripted = {content(cell) for cell in notebook.cells}
     for number, cell in enumerate(stored.cells, 1):
-        if not cell.source.strip() or _content(cell) in scripted:
+        if not cell.source.strip() or content(cell) in scripted:
             continue
-        written = {_hashed(chapter, _content(cell), n) for n in range(len(stored.cells))}
+        written = {cell_id(chapter, content(cell), n) for n in range(len(stored.cells))}
         if cell.get("id") not in written:
             raise BookError(
                 f"{chapter.notebook}: cell {number} was edited in the notebook and the script "
@@ -210,14 +212,14 @@ def _keep_outputs(notebook: NotebookNode, stored: NotebookNode) -> None:
     """Give the cells of `notebook` the outputs of equal cells in `stored`, in their order."""
     left: dict[tuple[str, str], list[NotebookNode]] = {}
     for cell in stored.cells:
-        left.setdefault(_content(cell), []).append(cell)
+        left.setdefault(content(cell), []).append(cell)
     for cell in notebook.cells:
-        equal = left.get(_content(cell))
+        equal = left.get(content(cell))
         if cell.cell_type == "code" and equal:
             cell.outputs = equal.pop(0).outputs
 
 
-def _serialised(notebook: NotebookNode) -> str:
+def serialised(notebook: NotebookNode) -> str:
     """Return the notebook's text; counts of executions, which tell nothing here, are left out."""
     import nbformat
 
@@ -282,12 +284,12 @@ def store_outputs(chapter: Chapter, executed: Path) -> Path:
     """
     from facelab.book import pages
 
-    notebook = _made_from_script(chapter)
+    notebook = made_from_script(chapter)
     done = pages.download(pages.read(executed)).cells
     for number, cell in enumerate(notebook.cells, 1):
         other = done[number - 1] if number <= len(done) else None
         # The runner's values stand in the parameters cell.
-        if other is None or ("parameters" not in tags(cell) and _content(cell) != _content(other)):
+        if other is None or ("parameters" not in tags(cell) and content(cell) != content(other)):
             raise BookError(
                 f"{executed}: cell {number} is not that of {chapter.source.name}; "
                 f"run `facelab book run {chapter.slug}` again"
@@ -296,7 +298,7 @@ def store_outputs(chapter: Chapter, executed: Path) -> Path:
             cell.outputs = _merged(other.outputs)
     if problem := oversize(notebook):
         raise BookError(f"{executed}: {problem}")
-    _replace(chapter.notebook, _serialised(notebook))
+    _replace(chapter.notebook, serialised(notebook))
     return chapter.notebook
 
 

@@ -39,8 +39,8 @@ class Range:
 class Question:
     """A number to report: `value` is the expression that gives it at the end of a run.
 
-    `tolerance` is how far from it, up or down, an answer earns all `points`. `claim` is the claim that
-    the number belongs to; empty for none.
+    `tolerance` is how far from it, up or down, an answer earns all `points`. `claim` is the claim
+    that the number belongs to; empty for none.
     """
 
     name: str

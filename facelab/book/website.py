@@ -57,7 +57,8 @@ def write(manifest: Manifest, executed: Path, source: Path, mathjax: Path | None
     (source / DOWNLOADS).mkdir(parents=True)
     for chapter in manifest.chapters:
         clean = pages.download(pages.read(executed / f"{chapter.slug}.ipynb"))
-        nbformat.write(clean, source / DOWNLOADS / f"{chapter.slug}.ipynb")
+        shown = pages.without_hidden_tests(clean)
+        nbformat.write(shown, source / DOWNLOADS / f"{chapter.slug}.ipynb")
         nbformat.write(pages.page(clean, chapter.slug), source / f"{chapter.slug}.ipynb")
     _write_closing_pages(manifest, source / closing.FOLDER)
     _copy_pictures(manifest.chapters[0].source.parent, source)

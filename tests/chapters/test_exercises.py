@@ -1,0 +1,53 @@
+"""Each chapter's exercises, proved: with the chapter's imports and parameters alone, as graded."""
+
+import contextlib
+import io
+
+import pytest
+
+from facelab.book import exercise_rules, pairing
+from facelab.book.exercise_cells import parts
+from facelab.book.exercises import Exercise
+
+
+@pytest.fixture
+def proved(chapter):
+    """The exercises of a chapter after all their cells ran, each with what it printed."""
+    if not chapter.graded:
+        pytest.skip("has no graded exercises")
+    cells = pairing.read_script(chapter).cells
+    names = {"__name__": "chapter"}
+    for source in exercise_rules.imports(cells):
+        exec(source, names)
+    exec(next(cell.source for cell in cells if "parameters" in pairing.tags(cell)), names)
+    printed = {}
+    for each in parts(cells):
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            for _, _, source in each.cells:
+                exec(source, names)
+        printed[each.number] = (names[each.variable], text.getvalue().splitlines())
+    return printed
+
+
+def test_stubs_fail_wrong_answers_are_told_why_and_solutions_pass(proved):
+    assert len(proved) >= 5
+    for number, (exercise, lines) in proved.items():
+        assert isinstance(exercise, Exercise)
+        worth = f"{exercise.points} point" + ("" if exercise.points == 1 else "s")
+        assert lines == [
+            f"○ {exercise.title}: not answered yet.",
+            f"✓ {exercise.title}: passed ({worth}).",
+        ]
+        assert exercise.number == number
+        assert len(exercise.refused) >= 2
+        assert len(set(exercise.refused)) == len(exercise.refused)
+        assert exercise.hidden
+
+
+def test_a_hidden_test_can_fail(proved):
+    """None is passed by an answer that returns nothing, a constant, or what it was given."""
+    for exercise, _ in proved.values():
+        for hidden in exercise.hidden:
+            for blank in (lambda *_: None, lambda *_: 0.123, lambda *given: given[0]):
+                with pytest.raises(Exception):  # noqa: B017, PT011
+                    hidden.test(blank)
