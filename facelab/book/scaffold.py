@@ -76,7 +76,7 @@ print("f(-3) =", square(-3))
 # %% [markdown]
 # ### Exercise NUMBER.1: the inverse
 #
-# What to do, and what makes it worth doing. *(5 minutes, 1 point)*
+# What to do, and what makes it worth doing. *(easy, 5 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -95,14 +95,14 @@ print("f(-3) =", square(-3))
 # </details>
 
 
-# %%
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _inverts(answer):
     for x in (0.0, 1.0, 3.0):
-        got = answer(square(x))
-        assert abs(got - x) < 1e-6, f"for f(x) = {square(x)} expected x = {x}, got {got}"
+        got = answer(x**2)
+        assert abs(got - x) < 1e-6, f"for f(x) = {x**2} expected x = {x}, got {got}"
 
 
-inverse = Exercise("NUMBER.1 The inverse", _inverts)
+inverse = Exercise("NUMBER.1 The inverse", _inverts, difficulty="easy")
 
 
 # %% tags=["exercise"]
@@ -112,6 +112,18 @@ def root(y):
 
 
 inverse.check(root)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@inverse.hide("other values")
+def _inverts_others(answer):
+    for x in (0.5, 12.0):
+        assert abs(answer(x**2) - x) < 1e-6, f"for {x**2} expected {x}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+inverse.refuse(lambda y: y / 2, "for f(x) = 1.0 expected x = 1.0, got 0.5")
+inverse.refuse(lambda y: -(y**0.5), "got -1.0")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
