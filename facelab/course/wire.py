@@ -190,7 +190,15 @@ def decode(data: bytes, *, trusted: bool = False, generators: list[Any] | None =
         value = reader.read()
     except WireError:
         raise
-    except (ValueError, TypeError, LookupError, OverflowError, RuntimeError, struct.error) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        OverflowError,
+        RuntimeError,
+        MemoryError,
+        struct.error,
+    ) as error:
         raise WireError(f"not a message: {type(error).__name__}") from None
     if reader.place != len(data):
         raise WireError("not a message: it goes on after its end")
