@@ -104,7 +104,7 @@ print(
 # ### Exercise 1.1: the way back
 #
 # Invert (1.1): from values to levels. A network does not know that levels are whole numbers between
-# 0 and 255, so your function has to see to that. *(3 minutes, 1 point)*
+# 0 and 255, so your function has to see to that. *(easy, 3 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -127,17 +127,23 @@ print(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _returns_levels(answer):
     got = answer(torch.tensor([-1.0, 0.0, 1.0]))
+    assert isinstance(got, torch.Tensor), (
+        f"expected a tensor of levels, got {type(got).__name__}"
+    )
     assert got.dtype == torch.uint8, f"levels are uint8, yours are {got.dtype}"
+    assert got.tolist() != [0, 127, 255], (
+        "0 lies at 127.5 and became 127: the fraction was cut off, round it"
+    )
     assert got.tolist() == [0, 128, 255], (
         f"-1, 0, 1 should give 0, 128, 255, yours {got.tolist()}"
     )
     got = answer(torch.tensor([-3.0, 1.2]))
     assert got.tolist() == [0, 255], (
-        f"values outside must be clipped, yours give {got.tolist()}"
+        f"values outside must be clipped to 0, 255, yours give {got.tolist()}"
     )
 
 
-way_back = Exercise("1.1 The way back", _returns_levels, minutes=3)
+way_back = Exercise("1.1 The way back", _returns_levels, 3, 1, "easy")
 
 
 # %% tags=["exercise"]
@@ -147,6 +153,39 @@ def to_levels(values):
 
 
 way_back.check(to_levels)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@way_back.hide("every level there and back, in the shape of a picture")
+def _returns_every_level(answer):
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    got = answer(2 * levels.float() / 255 - 1)
+    assert got.shape == levels.shape, f"shape {tuple(got.shape)}"
+    assert torch.equal(got, levels), "a level did not come back"
+
+
+@way_back.hide("values between two levels")
+def _finds_the_nearest_level(answer):
+    stream = torch.Generator().manual_seed(11)
+    levels = torch.randint(0, 256, (500,), generator=stream)
+    beside = 0.8 * torch.rand(500, generator=stream) - 0.4
+    got = answer(2 * (levels + beside) / 255 - 1)
+    assert got.tolist() == levels.tolist(), "not the nearest level"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+way_back.refuse(
+    lambda values: ((values + 1) * 127.5).clamp(0, 255).to(torch.uint8),
+    "the fraction was cut off",
+)
+way_back.refuse(
+    lambda values: ((values + 1) * 127.5).round().clamp(0, 255),
+    "levels are uint8, yours are torch.float32",
+)
+way_back.refuse(
+    lambda values: ((values + 1) * 127.5).round().long().to(torch.uint8),
+    "values outside must be clipped",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -200,7 +239,7 @@ print(f"one face, {aligned.boxes[0, 2] - aligned.boxes[0, 0]:.0f} pixels wide")
 # ### Exercise 1.2: intersection over union
 #
 # Boxes are $(x_1, y_1, x_2, y_2)$. Two boxes that do not touch have an IoU of zero, which the obvious
-# formula gets wrong. *(5 minutes, 2 points)*
+# formula gets wrong. *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -222,22 +261,26 @@ print(f"one face, {aligned.boxes[0, 2] - aligned.boxes[0, 0]:.0f} pixels wide")
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _measures_overlap(answer):
     def expect(a, b, value, why):
-        got = float(answer(a, b))
+        got = answer(a, b)
+        assert isinstance(got, int | float | torch.Tensor), (
+            f"{why}: expected the number {value:.4f}, got {got!r}"
+        )
         assert math.isclose(got, value, abs_tol=1e-6), (
-            f"{why}: expected {value:.4f}, got {got:.4f}"
+            f"{why}: expected {value:.4f}, got {float(got):.4f}"
         )
 
-    expect((0, 0, 2, 2), (0, 0, 2, 2), 1, "a box with itself")
-    expect(
-        (0, 0, 2, 2), (1, 0, 3, 2), 1 / 3, "two boxes that share half of each"
-    )
-    expect(
-        (0, 0, 2, 2), (5, 0, 6, 1), 0, "boxes side by side that do not touch"
-    )
+    square, left = (0, 0, 2, 2), (1, 0, 3, 2)
+    expect(square, square, 1, "a box with itself (count what is shared once)")
+    expect(square, left, 1 / 3, "two boxes that share half of each")
+    apart = "boxes side by side that do not touch"
+    expect(square, (5, 0, 6, 1), 0, apart)
     expect((0, 0, 1, 1), (3, 3, 4, 4), 0, "boxes apart in both directions")
 
 
-overlap = Exercise("1.2 Intersection over union", _measures_overlap, points=2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+overlap = Exercise(
+    "1.2 Intersection over union", _measures_overlap, 5, 2, "medium"
+)
 
 
 # %% tags=["exercise"]
@@ -247,6 +290,66 @@ def intersection_over_union(a, b):
 
 
 overlap.check(intersection_over_union)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+def _by_counting(a, b):
+    """Overlap of boxes with whole corners, square by square."""
+    squares = [
+        {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])}
+        for box in (a, b)
+    ]
+    return len(squares[0] & squares[1]) / len(squares[0] | squares[1])
+
+
+@overlap.hide("boxes anywhere and of any size")
+def _overlaps_as_counted(answer):
+    stream = torch.Generator().manual_seed(12)
+    corners = torch.randint(-6, 7, (60, 2, 2), generator=stream)
+    sizes = torch.randint(1, 9, (60, 2, 2), generator=stream)
+    for a, b in torch.cat([corners, corners + sizes], dim=2).tolist():
+        got, wanted = float(answer(a, b)), _by_counting(a, b)
+        assert math.isclose(got, wanted, abs_tol=1e-6), f"{a}, {b}: {got}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@overlap.hide("a box within another, and boxes with a common edge")
+def _overlaps_at_the_limits(answer):
+    inner, outer = (1.0, 1.0, 2.5, 2.0), (0.0, 0.0, 3.0, 4.0)
+    for a, b in ((inner, outer), (outer, inner)):
+        assert math.isclose(answer(a, b), 1.5 / 12, rel_tol=1e-5), "within"
+    beside = (3.0, 0.0, 5.0, 4.0)
+    assert math.isclose(answer(outer, beside), 0, abs_tol=1e-6), "an edge"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _unclipped(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / (areas - width * height)
+
+
+def _counted_twice(a, b):
+    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / areas
+
+
+overlap.refuse(_unclipped, "do not touch: expected 0.0000, got -0.3750")
+overlap.refuse(_counted_twice, "count what is shared once")
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _of_the_smaller(a, b):
+    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return width * height / min(areas)
+
+
+overlap.refuse(_of_the_smaller, "share half of each: expected 0.3333, got 0.5")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -299,7 +402,7 @@ print(f"worst error after the way back: {error:.3f} pixels")
 # ### Exercise 1.3: read a transform
 #
 # The result is a 2 x 3 matrix, $[\, sR \mid t \,]$. Recover the scale and the angle in degrees.
-# Positive angles turn from the x axis to the y axis. *(5 minutes, 2 points)*
+# Positive angles turn from the x axis to the y axis. *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -320,23 +423,36 @@ print(f"worst error after the way back: {error:.3f} pixels")
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _is_told_right(got, scale, degrees):
+    assert isinstance(got, tuple | list | torch.Tensor), (
+        f"return two numbers, the scale and the angle, got {got!r}"
+    )
+    got = torch.as_tensor(got, dtype=torch.float64).flatten().tolist()
+    assert len(got) == 2, f"return the scale and the angle, got {got}"
+    told = f"a turn of {degrees} degrees: got {got[1]:.2f}"
+    assert math.isclose(got[0], scale, rel_tol=1e-3), (
+        f"scale {scale}: got {got[0]:.3f}"
+    )
+    assert not math.isclose(got[1], math.radians(degrees), abs_tol=1e-3), (
+        f"{told}, which is in radians"
+    )
+    assert not math.isclose(got[1], -degrees, abs_tol=1e-2), (
+        f"{told}; positive angles turn from x to y"
+    )
+    assert math.isclose(got[1], degrees, abs_tol=1e-2), told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _reads_scale_and_angle(answer):
-    for scale, degrees in [(1, 0), (2, 30), (0.5, -45), (1.5, 120)]:
+    for scale, degrees in [(1, 25), (2, 30), (0.5, -45), (1.5, 120)]:
         phi = math.radians(degrees)
         cosine, sine = scale * math.cos(phi), scale * math.sin(phi)
-        got = answer(torch.tensor([[cosine, -sine, 3.0], [sine, cosine, -7.0]]))
-        assert len(got) == 2, (
-            "return two numbers: the scale and the angle in degrees"
-        )
-        assert math.isclose(got[0], scale, rel_tol=1e-4), (
-            f"scale {scale}: got {float(got[0]):.3f}"
-        )
-        wrong = f"angle {degrees} degrees: got {float(got[1]):.2f}"
-        assert math.isclose(got[1], degrees, abs_tol=1e-2), wrong
+        matrix = torch.tensor([[cosine, -sine, 3.0], [sine, cosine, -7.0]])
+        _is_told_right(answer(matrix), scale, degrees)
 
 
 read_transform = Exercise(
-    "1.3 Read a transform", _reads_scale_and_angle, points=2
+    "1.3 Read a transform", _reads_scale_and_angle, 5, 2, "medium"
 )
 
 
@@ -347,6 +463,61 @@ def scale_and_angle(transform):
 
 
 read_transform.check(scale_and_angle)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@read_transform.hide("scales, angles and shifts drawn at random")
+def _reads_random_transforms(answer):
+    stream = torch.Generator().manual_seed(13)
+    for part in torch.rand(40, 4, generator=stream).tolist():
+        scale, degrees = 0.1 + 5 * part[0], 340 * part[1] - 170
+        phi = math.radians(degrees)
+        cosine, sine = scale * math.cos(phi), scale * math.sin(phi)
+        matrix = [[cosine, -sine, 90 * part[2]], [sine, cosine, -90 * part[3]]]
+        got = answer(torch.tensor(matrix))
+        assert math.isclose(got[0], scale, rel_tol=1e-3), "scale"
+        assert math.isclose(got[1], degrees, abs_tol=0.05), "angle"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@read_transform.hide("a transform that lays one face's points on a template")
+def _reads_what_was_found(answer):
+    points = align.TEMPLATES["book64"].points_xy
+    turned = 3.0 * points @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    matrix = align.similarity_transform(points[None], turned[None] + 5)[0]
+    scale, degrees = answer(matrix)
+    assert math.isclose(scale, 3, rel_tol=1e-3), f"scale {scale}"
+    assert math.isclose(degrees, 90, abs_tol=0.05), f"angle {degrees}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+read_transform.refuse(
+    lambda m: (float(m[:, 0].norm()), math.atan2(m[1, 0], m[0, 0])),
+    "which is in radians",
+)
+read_transform.refuse(
+    lambda m: (
+        float(m[:, 0].norm()),
+        math.degrees(math.atan2(m[0, 1], m[0, 0])),
+    ),
+    "positive angles turn from x to y",
+)
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+read_transform.refuse(
+    lambda m: (
+        float(m[:, 0].norm()),
+        math.degrees(math.atan(m[1, 0] / m[0, 0])),
+    ),
+    "a turn of 120 degrees: got -60.00",
+)
+read_transform.refuse(
+    lambda m: (
+        float(torch.linalg.det(m[:, :2])),
+        math.degrees(math.atan2(m[1, 0], m[0, 0])),
+    ),
+    "scale 2: got 4.000",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -444,7 +615,7 @@ print("another person:", ", ".join(f"{value:.4g}" for value in other))
 # %% [markdown]
 # ### Exercise 1.4: distance from cosine
 #
-# Prove (1.4) to yourself: write the distance using nothing but dot products. *(4 minutes, 1 point)*
+# Prove (1.4) to yourself: write the distance using nothing but dot products. *(easy, 4 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -466,19 +637,27 @@ print("another person:", ", ".join(f"{value:.4g}" for value in other))
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _measures_distance(answer):
     a, b = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 0.5])
-    cases = [
-        (a, a, 0, "a vector with itself"),
-        (a, 7 * a, 0, "length must not matter"),
-    ]
-    cases += [(a, b, 2, "orthogonal vectors"), (a, -a, 4, "opposite vectors")]
+    alone, far = "a vector with itself, whatever its length", "opposite vectors"
+    cases = [(a, a, 0, alone), (a, 7 * a, 0, "length must not matter")]
+    cases += [(a, b, 2, "orthogonal vectors"), (a, -a, 4, far)]
     for u, v, value, why in cases:
-        got = float(answer(u, v))
+        got = answer(u, v)
+        assert isinstance(got, float | int | torch.Tensor), (
+            f"{why}: expected the number {value}, got {got!r}"
+        )
+        assert getattr(got, "shape", ()) == (), f"{why}: one number, got {got}"
+        assert value != 2 or not math.isclose(got, 2**0.5, abs_tol=1e-4), (
+            f"{why}: got {got:.3f}, the root of 2; (1.4) squares the distance"
+        )
         assert math.isclose(got, value, abs_tol=1e-5), (
             f"{why}: expected {value}, got {got:.3f}"
         )
 
 
-by_cosine = Exercise("1.4 Distance from cosine", _measures_distance)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+by_cosine = Exercise(
+    "1.4 Distance from cosine", _measures_distance, 4, 1, "easy"
+)
 
 
 # %% tags=["exercise"]
@@ -488,6 +667,43 @@ def distance_by_cosine(a, b):
 
 
 by_cosine.check(distance_by_cosine)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@by_cosine.hide("embeddings of 128 numbers and of any length")
+def _measures_embeddings(answer):
+    stream = torch.Generator().manual_seed(14)
+    for a, b in torch.randn(20, 2, 128, generator=stream).double():
+        wanted = (a / a.norm() - b / b.norm()).square().sum()
+        for u, v in ((a, b), (5 * a, b), (a, 0.02 * b)):
+            got = float(answer(u, v))
+            assert math.isclose(got, wanted, abs_tol=1e-5), f"{got}"
+
+
+@by_cosine.hide("two directions at every angle")
+def _measures_every_angle(answer):
+    for degrees in range(0, 181, 15):
+        phi = math.radians(degrees)
+        turned = torch.tensor([2 * math.cos(phi), 2 * math.sin(phi)])
+        got = float(answer(torch.tensor([1.0, 0.0]), turned))
+        assert math.isclose(got, 4 * math.sin(phi / 2) ** 2, abs_tol=1e-5), (
+            f"at {degrees} degrees: {got}"
+        )
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+by_cosine.refuse(
+    lambda a, b: 2 - 2 * (a @ b),
+    "a vector with itself, whatever its length: expected 0, got -16",
+)
+by_cosine.refuse(
+    lambda a, b: (2 - 2 * (a @ b) / (a.norm() * b.norm())).sqrt(),
+    "(1.4) squares the distance",
+)
+by_cosine.refuse(
+    lambda a, b: 1 - (a @ b) / (a.norm() * b.norm()),
+    "orthogonal vectors: expected 2, got 1.000",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -684,7 +900,7 @@ figures.show(
 # Walk from one latent vector to another in a straight line. Halfway, the vector is *shorter* than both
 # ends, and the generator never saw such short vectors in training. Write the walk so that it keeps the
 # length: scale each point to the length that lies in proportion between those of its ends.
-# *(8 minutes, 3 points)*
+# *(hard, 8 minutes, 3 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -708,21 +924,22 @@ def _keeps_length(answer):
     a, b = torch.tensor([4.0, 0.0]), torch.tensor([0.0, 2.0])
     for share, want in [(0, a), (1, b)]:
         got = answer(a, b, share)
-        wrong = f"at t = {share} expected {want.tolist()}, got {got.tolist()}"
-        assert torch.allclose(got, want), wrong
+        wrong = f"at t = {share} expected {want.tolist()}, got {got!r}"
+        assert isinstance(got, torch.Tensor), wrong
+        assert got.shape == want.shape, wrong
+        assert torch.allclose(got, want, atol=1e-5), wrong
     middle = answer(a, b, 0.5)
     wrong = f"halfway the length should be 3, yours is {middle.norm():.2f}"
     assert math.isclose(middle.norm(), 3, rel_tol=1e-4), wrong
-    straight = torch.tensor([2.0, 1.0])
-    wrong = "the direction should stay that of the straight line"
-    assert torch.allclose(middle / middle.norm(), straight / straight.norm()), (
-        wrong
+    straight = 3 / 5**0.5 * torch.tensor([2.0, 1.0])
+    assert torch.allclose(middle, straight, atol=1e-4), (
+        "the direction should stay that of the straight line: expected "
+        f"{straight.tolist()}, got {middle.tolist()}"
     )
 
 
-halfway = Exercise(
-    "1.5 Halfway between two faces", _keeps_length, minutes=8, points=3
-)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+halfway = Exercise("1.5 Halfway between two faces", _keeps_length, 8, 3, "hard")
 
 
 # %% tags=["exercise"]
@@ -732,6 +949,46 @@ def walk(a, b, t):
 
 
 halfway.check(walk)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@halfway.hide("latent vectors of 100 numbers and any share of the way")
+def _keeps_lengths_on_the_way(answer):
+    stream = torch.Generator().manual_seed(15)
+    a, b = torch.randn(2, 100, generator=stream).double()
+    for t in torch.rand(20, generator=stream).double():
+        straight = a + t * (b - a)
+        length = a.norm() + t * (b.norm() - a.norm())
+        got = answer(a, b, t)
+        wanted = straight * length / straight.norm()
+        assert torch.allclose(got, wanted, atol=1e-6), f"at {t:.3f}"
+
+
+@halfway.hide("ends of very different length")
+def _keeps_unequal_lengths(answer):
+    a, b = torch.tensor([0.01, 0.0, 0.0]), torch.tensor([0.0, 60.0, 80.0])
+    got = answer(a, b, 0.25)
+    assert math.isclose(got.norm(), 25.0075, rel_tol=1e-4), "length"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+halfway.refuse(
+    lambda a, b, t: (1 - t) * a + t * b,
+    "halfway the length should be 3, yours is 2.24",
+)
+halfway.refuse(
+    lambda a, b, t: t * a + (1 - t) * b,
+    "at t = 0 expected [4.0, 0.0]",
+)
+
+
+def _on_the_arc(a, b, t):
+    phi = torch.tensor(math.pi / 2 * t)
+    way = phi.cos() * a / a.norm() + phi.sin() * b / b.norm()
+    return way * ((1 - t) * a.norm() + t * b.norm())
+
+
+halfway.refuse(_on_the_arc, "should stay that of the straight line")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
