@@ -115,7 +115,7 @@ print(f"right order: {right:.2f}, wrong order: {wrong:.2f}")
 # ### Exercise 2.1: which way does it push?
 #
 # For a triplet that violates (2.1), the gradient of the loss with respect to $f(x^a)$ has a short form
-# in which $f(x^a)$ itself no longer occurs. Find it. *(6 minutes, 2 points)*
+# in which $f(x^a)$ itself no longer occurs. Find it. *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -135,21 +135,45 @@ print(f"right order: {right:.2f}, wrong order: {wrong:.2f}")
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _violated_triplets(count, features, seed):
+    """Anchors, positives and negatives that violate (2.1)."""
+    stream = torch.Generator().manual_seed(seed)
+    a, p, n = normalize(
+        torch.randn(3, count, features, generator=stream), dim=2
+    )
+    near, far = ((a - other).square().sum(1) for other in (p, n))
+    right = (near < far)[:, None]
+    return a, torch.where(right, n, p), torch.where(right, p, n)
+
+
+def _autograd_of(a, p, n):
+    a = a.clone().requires_grad_()
+    return torch.autograd.grad(losses.triplet_loss(a, p, n).sum(), a)[0]
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _is_the_gradient(answer):
-    stream = torch.Generator().manual_seed(1)
-    a, p, n = normalize(torch.randn(3, 1, 8, generator=stream), dim=-1)
-    if (a - p).square().sum() < (a - n).square().sum():
-        p, n = n, p  # make it a violated triplet
-    a.requires_grad_()
-    (wanted,) = torch.autograd.grad(losses.triplet_loss(a, p, n).sum(), a)
-    got = answer(a.detach(), p, n)
-    assert got.shape == wanted.shape, "the gradient has the shape of the anchor"
+    a, p, n = _violated_triplets(1, 8, 1)
+    wanted, got = _autograd_of(a, p, n), answer(a, p, n)
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert got.shape == wanted.shape, (
+        f"the gradient has the anchor's shape {tuple(wanted.shape)}, yours has "
+        f"{tuple(got.shape)}"
+    )
     flipped = torch.allclose(got, -wanted, atol=1e-5)
     assert not flipped, "the sign is reversed: this is the way downhill"
-    assert torch.allclose(got, wanted, atol=1e-5), "autograd finds another one"
+    assert not torch.allclose(2 * got, wanted, atol=1e-5), (
+        "half of it: the derivative of a square has a factor of 2"
+    )
+    assert not torch.allclose(got, 2 * (a - p), atol=1e-5), (
+        "that is the positive's term alone; the negative pushes, too"
+    )
+    first = f"begins with {wanted[0, 0]:.3f}, yours with {got[0, 0]:.3f}"
+    assert torch.allclose(got, wanted, atol=1e-5), f"autograd's {first}"
 
 
-push = Exercise("2.1 Which way does it push?", _is_the_gradient, 6, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+push = Exercise("2.1 Which way does it push?", _is_the_gradient, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -159,6 +183,38 @@ def anchor_gradient(a, p, n):
 
 
 push.check(anchor_gradient)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@push.hide("a batch of several triplets")
+def _is_the_gradient_of_batches(answer):
+    for count, features, seed in ((7, 128, 2), (3, 2, 3)):
+        triplets = _violated_triplets(count, features, seed)
+        got, wanted = answer(*triplets), _autograd_of(*triplets)
+        assert got.shape == wanted.shape, f"shape {tuple(got.shape)}"
+        assert torch.allclose(got, wanted, atol=1e-5), f"batch of {count}"
+
+
+@push.hide("one positive and negative with two different anchors")
+def _forgets_the_anchor(answer):
+    p, n = torch.eye(4)[None, 0], torch.eye(4)[None, 1]
+    one, two = normalize(n + 0.1 * torch.eye(4)[2:], dim=1).split(1)
+    for a in (one, two):
+        assert torch.allclose(answer(a, p, n), 2 * (n - p), atol=1e-5)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+push.refuse(lambda a, p, n: 2 * (p - n), "the sign is reversed")
+push.refuse(lambda a, p, n: n - p, "the derivative of a square")
+push.refuse(lambda a, p, n: 2 * (a - p), "the positive's term alone")
+push.refuse(
+    lambda a, p, n: 2 * (a - p) + 2 * (a - n),
+    "autograd's begins with",
+)
+push.refuse(
+    lambda a, p, n: (2 * (n - p)).sum(1),
+    "the gradient has the anchor's shape (1, 8), yours has (1,)",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -188,7 +244,7 @@ source(losses.semi_hard_triplets)
 # ### Exercise 2.2: semi-hard
 #
 # Given the distance to the positive and the distances to several negatives, mark the semi-hard ones.
-# *(4 minutes, 1 point)*
+# *(easy, 4 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -209,19 +265,24 @@ source(losses.semi_hard_triplets)
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _marks_semi_hard(answer):
-    far = torch.tensor([0.1, 0.5, 0.55, 0.7, 1.5])
-    got = answer(torch.tensor(0.5), far, 0.2)
+    far = torch.tensor([0.25, 0.5, 0.625, 0.75, 1.5])
+    got = answer(torch.tensor(0.5), far, 0.25)
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
     assert got.dtype == torch.bool, f"mark with booleans, yours are {got.dtype}"
+    assert got.shape == far.shape, (
+        f"mark each of {len(far)}, got {got.tolist()}"
+    )
     got = got.tolist()
     assert not got[0], (
-        "0.1 is closer than the positive at 0.5: that one is hard"
+        "0.25 is closer than the positive at 0.5: that one is hard"
     )
     assert not got[1], "0.5 is as far as the positive: not farther"
     assert not got[4], "1.5 is beyond the margin: that one is easy"
-    assert got == [False, False, True, False, False], f"got {got}"
+    assert not got[3], "0.75 is at the end of the margin: (2.3) is strict"
+    assert got[2], "0.625 is between 0.5 and 0.5 + 0.25: semi-hard"
 
 
-semi = Exercise("2.2 Semi-hard", _marks_semi_hard, 4)
+semi = Exercise("2.2 Semi-hard", _marks_semi_hard, 4, 1, "easy")
 
 
 # %% tags=["exercise"]
@@ -231,6 +292,39 @@ def semi_hard(to_positive, to_negatives, margin):
 
 
 semi.check(semi_hard)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@semi.hide("other distances and margins")
+def _marks_one_by_one(answer):
+    stream = torch.Generator().manual_seed(22)
+    for near, margin in ((0.3, 0.2), (1.1, 0.5), (2.0, 0.05)):
+        far = 3 * torch.rand(200, generator=stream)
+        wanted = [near < one < near + margin for one in far.tolist()]
+        got = answer(torch.tensor(near), far, margin).tolist()
+        assert got == wanted, f"margin {margin}"
+
+
+@semi.hide("several anchors at once, one in each row")
+def _marks_a_table(answer):
+    near = torch.tensor([[0.1], [0.6], [2.0]])
+    far = torch.tensor([0.2, 0.7, 0.9, 1.0])
+    wanted = [[True, False, False, False], [False, True, False, False]]
+    got = answer(near, far, 0.25).tolist()
+    assert got == [*wanted, [False] * 4], f"{got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+semi.refuse(lambda near, far, margin: far < near + margin, "that one is hard")
+semi.refuse(lambda near, far, margin: far > near, "that one is easy")
+semi.refuse(
+    lambda near, far, margin: (far >= near) & (far < near + margin),
+    "0.5 is as far as the positive",
+)
+semi.refuse(
+    lambda near, far, margin: (far > near) & (far <= near + margin),
+    "(2.3) is strict",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -442,7 +536,7 @@ figures.show(
 # ### Exercise 2.3: a threshold for a purpose
 #
 # A phone may let a stranger in once in a hundred tries, not more. Find the largest threshold whose
-# false positive rate (2.4) is at most a given rate. *(7 minutes, 2 points)*
+# false positive rate (2.4) is at most a given rate. *(medium, 7 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -465,16 +559,24 @@ figures.show(
 def _keeps_the_rate(answer):
     far = torch.tensor([0.9, 0.3, 0.5, 0.7, 0.6, 0.8, 1.0, 1.1, 0.4, 1.2])
     for rate, wanted in [(0.2, 0.5), (0.1, 0.4), (0.05, 0.3)]:
-        got = float(answer(far, rate))
+        got = answer(far, rate)
+        assert isinstance(got, float | int | torch.Tensor), (
+            f"return one distance, got {got!r}"
+        )
+        assert getattr(got, "shape", ()) == (), f"one distance, got {got}"
+        got = float(got)
         share = float((far < got).float().mean())
         assert share <= rate + 1e-6, (
-            f"at {got:.2f} a share of {share:.2f} gets in"
+            f"at {got:.2f} a share of {share:.2f} gets in, {rate} may"
         )
         low = f"rate {rate}: {got:.2f} is safe, but {wanted} is as safe"
         assert got > wanted - 1e-6, low
 
 
-purpose = Exercise("2.3 A threshold for a purpose", _keeps_the_rate, 7, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+purpose = Exercise(
+    "2.3 A threshold for a purpose", _keeps_the_rate, 7, 2, "medium"
+)
 
 
 # %% tags=["exercise"]
@@ -484,6 +586,50 @@ def threshold_for(different, rate):
 
 
 purpose.check(threshold_for)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+def _largest_tried(far, rate):
+    """The largest of the distances that lets in few enough, one by one."""
+    most = rate * len(far) + 1e-6
+    return max(t for t in far.tolist() if int((far < t).sum()) <= most)
+
+
+@purpose.hide("many pairs and small rates")
+def _keeps_small_rates(answer):
+    stream = torch.Generator().manual_seed(23)
+    far = 4 * torch.rand(1000, generator=stream)
+    for rate in (0.25, 0.125, 0.01, 0.001, 0.0):
+        got = float(answer(far, rate))
+        assert abs(got - _largest_tried(far, rate)) < 1e-6, f"rate {rate}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@purpose.hide("several pairs at the same distance")
+def _keeps_the_rate_of_ties(answer):
+    far = torch.tensor([0.75, 0.5, 1.0, 0.5, 0.5, 1.5, 0.25, 2.0])
+    for rate in (0.125, 0.25, 0.5):
+        got = float(answer(far, rate))
+        assert abs(got - _largest_tried(far, rate)) < 1e-6, f"rate {rate}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+purpose.refuse(
+    lambda far, rate: far.sort().values[max(0, int(rate * len(far)) - 1)],
+    "0.40 is safe, but 0.5 is as safe",
+)
+purpose.refuse(
+    lambda far, rate: far.sort(descending=True).values[int(rate * len(far))],
+    "a share of 0.70 gets in",
+)
+purpose.refuse(
+    lambda far, rate: far.quantile(1 - rate),
+    "a share of 0.80 gets in",
+)
+purpose.refuse(
+    lambda far, rate: far[int(rate * len(far))],
+    "rate 0.1: 0.30 is safe, but 0.4 is as safe",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -515,7 +661,7 @@ for rate, limit, kept in rows:
 #
 # ### Exercise 2.4: the alarm rings
 #
-# Write (2.5) and put the gate's numbers in. Guess before you run it. *(4 minutes, 1 point)*
+# Write (2.5) and put the gate's numbers in. Guess before you run it. *(easy, 4 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -541,12 +687,18 @@ def _knows_bayes(answer):
     cases += [((0.99, 0.0001, 0.0), 0.0, "a list with nobody on it")]
     cases += [((0.99, 0.0001, 1e-6), 0.0098, "the gate of the text")]
     for (tpr, fpr, share), wanted, why in cases:
-        got = float(answer(tpr, fpr, share))
+        got = answer(tpr, fpr, share)
+        message = f"{why}: expected {wanted:.4f}, got {got!r}"
+        assert isinstance(got, float | int | torch.Tensor), message
+        assert wanted == tpr or abs(got - tpr) > 1e-4, (
+            f"{why}: {tpr} is how often it rings for the wanted, P(alarm | "
+            f"wanted); P(wanted | alarm) is {wanted:.4f}"
+        )
         message = f"{why}: expected {wanted:.4f}, got {got:.4f}"
         assert abs(got - wanted) < 1e-4, message
 
 
-alarm = Exercise("2.4 The alarm rings", _knows_bayes, 4)
+alarm = Exercise("2.4 The alarm rings", _knows_bayes, 4, 1, "easy")
 
 
 # %% tags=["exercise"]
@@ -556,6 +708,40 @@ def wanted_given_alarm(tpr, fpr, share):
 
 
 alarm.check(wanted_given_alarm)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@alarm.hide("a crowd that can be counted")
+def _counts_alarms(answer):
+    for wanted, others, found, false in (
+        (40, 960, 30, 48),
+        (500, 500, 100, 25),
+        (1, 9999, 1, 99),
+    ):
+        tpr, fpr = found / wanted, false / others
+        got = float(answer(tpr, fpr, wanted / (wanted + others)))
+        assert abs(got - found / (found + false)) < 1e-6, f"{got}"
+
+
+@alarm.hide("gates drawn at random")
+def _counts_any_alarms(answer):
+    stream = torch.Generator().manual_seed(24)
+    draws = torch.rand(50, 3, generator=stream).double()
+    for tpr, fpr, share in draws.tolist():
+        right = verification.right_alarms(tpr=tpr, fpr=fpr, share=share)
+        assert abs(float(answer(tpr, fpr, share)) - right) < 1e-6
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+alarm.refuse(lambda tpr, fpr, share: tpr, "P(wanted | alarm) is 0.2500")
+alarm.refuse(
+    lambda tpr, fpr, share: tpr / (tpr + fpr),
+    "can't tell them apart: expected 0.2500, got 0.5000",
+)
+alarm.refuse(
+    lambda tpr, fpr, share: tpr * share / (tpr * share + fpr),
+    "can't tell them apart: expected 0.2500, got 0.2000",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -650,6 +836,135 @@ figures.show(
 # person would not say that it shows her any better. Nothing was restored: the score was talked into it.
 # So a rule holds from here to the end of the book: **identity is never scored by the recogniser that a
 # method was trained with.**
+
+# %% [markdown]
+# ### Exercise 2.5: a nudge that nobody sees
+#
+# The climb above took the *sign* of each pixel's slope. Here is why. Let no value of the picture $x$
+# change by more than $\epsilon$. For a small $\epsilon$ the distance changes by the sum, over all
+# values, of slope times change. Choose the change that lowers this sum most, and keep the picture
+# within $[-1, 1]$. `distance` takes a batch of pictures and returns one number for each.
+# *(medium, 7 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Each value decides alone: which change $c$ with $|c| \le \epsilon$ makes slope times $c$ smallest?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Autograd needs a copy that it can watch, `x.detach().requires_grad_()`, and one number to
+# differentiate: sum the distances of the batch.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `x - epsilon * slope.sign()`, and then `clamp`.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _nudges(answer):
+    x = torch.tensor([0.5, -0.25, 1.0, 0.0]).view(1, 1, 2, 2)
+    slope = torch.tensor([2.0, -0.5, -1.0, 0.0]).view(1, 1, 2, 2)
+    wanted = torch.tensor([0.375, -0.125, 1.0, 0.0]).view(1, 1, 2, 2)
+    got = answer(x, lambda v: (v * slope).flatten(1).sum(1), 0.125)
+    assert isinstance(got, torch.Tensor), f"expected a picture, got {got!r}"
+    shape = tuple(x.shape)
+    assert got.shape == x.shape, f"expected {shape}, got {tuple(got.shape)}"
+    ended = [round(value, 4) for value in got.flatten().tolist()]
+    assert got.max() <= 1, f"{got.max():.3f} is outside [-1, 1]: clamp it"
+    assert abs(ended[0] - 0.625) > 1e-4, (
+        "0.5 went up where the slope is 2: that is uphill, the distance grows"
+    )
+    assert abs(ended[0] - 0.25) > 1e-4, (
+        "0.5 moved by 0.25, its slope times epsilon; it may move by 0.125"
+    )
+    told = f"expected {wanted.flatten().tolist()}, got {ended}"
+    assert torch.allclose(got, wanted, atol=1e-5), told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+nudging = Exercise("2.5 A nudge that nobody sees", _nudges, 7, 2, "medium")
+
+
+# %% tags=["exercise"]
+def nudge(x, distance, epsilon):
+    """Pictures at most epsilon from x, in each value, that are closer."""
+    return ...  # your lines
+
+
+nudging.check(nudge)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@nudging.hide("several pictures, each with a goal of its own")
+def _nudges_towards_goals(answer):
+    stream = torch.Generator().manual_seed(25)
+    x, goal = 1.6 * torch.rand(2, 3, 3, 4, 5, generator=stream) - 0.8
+    got = answer(x, lambda v: (v - goal).square().flatten(1).sum(1), 0.03)
+    assert torch.allclose(got, x + 0.03 * (goal - x).sign(), atol=1e-5)
+
+
+@nudging.hide("pictures at both ends of the range")
+def _stays_in_the_range(answer):
+    ends = torch.tensor([1.0, -1.0, 0.99, -0.99]).view(1, 1, 1, 4)
+    for sign in (1, -1):
+        got = answer(ends, lambda v, s=sign: s * v.flatten(1).sum(1), 0.05)
+        wanted = (ends - 0.05 * sign).clamp(-1, 1)
+        assert torch.allclose(got, wanted, atol=1e-5), f"slope {sign}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@nudging.hide("the distance of two unit embeddings")
+def _nudges_an_embedding(answer):
+    stream = torch.Generator().manual_seed(26)
+    layer = torch.randn(12, 6, generator=stream).double()
+    goal = normalize(torch.randn(6, generator=stream).double(), dim=0)
+    x = (torch.rand(1, 3, 2, 2, generator=stream) - 0.5).double()
+
+    def far(v):
+        return (normalize(v.flatten(1) @ layer, dim=1) - goal).square().sum(1)
+
+    got = answer(x, far, 0.01)
+    for place in range(12):  # the slope by differences, value by value
+        step = 1e-5 * torch.eye(12).double()[place].view(1, 3, 2, 2)
+        slope = float(far(x + step) - far(x - step))
+        moved = float((got - x).flatten()[place])
+        assert abs(moved) > 0.009, f"value {place} moved by {moved}"
+        assert moved * slope < 0, f"value {place} went uphill"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _slope(x, distance):
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(distance(x).sum(), x)[0]
+
+
+nudging.refuse(
+    lambda x, d, epsilon: (x + epsilon * _slope(x, d).sign()).clamp(-1, 1),
+    "that is uphill",
+)
+nudging.refuse(
+    lambda x, d, epsilon: (x - epsilon * _slope(x, d)).clamp(-1, 1),
+    "its slope times epsilon; it may move by 0.125",
+)
+nudging.refuse(
+    lambda x, d, epsilon: x - epsilon * _slope(x, d).sign(),
+    "1.125 is outside [-1, 1]",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def nudge_solution(x, distance, epsilon):
+    """Every value goes the whole epsilon against its own slope."""
+    x = x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(distance(x).sum(), x)
+    return (x - epsilon * slope.sign()).clamp(-1, 1).detach()
+
+
+nudging.prove(nudge_solution)
 
 # %% [markdown]
 # ## The claim
