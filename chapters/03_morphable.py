@@ -117,7 +117,7 @@ figures.show(
 # ### Exercise 3.1: how many components?
 #
 # Components are independent, so variances add. From the deviations $\sigma_k$, largest first, return the
-# smallest number of components that keeps a share of their total variance. *(5 minutes, 1 point)*
+# smallest number of components that keeps a share of their total variance. *(easy, 5 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -138,18 +138,19 @@ figures.show(
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _counts_components(answer):
-    sigma = torch.tensor([2.0, 1.0, 1.0])
-    for share, wanted in [(0.5, 1), (0.7, 2), (0.99, 3)]:
-        got = int(answer(sigma, share))
-        assert got != {0.5: 2, 0.7: 3}.get(share), (
-            "add variances, not deviations"
-        )
-        assert got == wanted, (
-            f"for {share:.0%} of (4 + 1 + 1): {wanted}, got {got}"
-        )
+    sigma = torch.tensor([3.0, 1.0, 1.0])
+    for share, wanted, slip in [(0.7, 1, 2), (0.85, 2, 3), (0.99, 3, 3)]:
+        got = answer(sigma, share)
+        told = f"for {share:.0%} of 9 + 1 + 1: expected {wanted}, got {got}"
+        assert isinstance(got, int | torch.Tensor), f"{told}; how many?"
+        assert getattr(got, "shape", ()) == (), f"{told}; return one number"
+        deviations = got == slip and slip != wanted
+        assert not deviations, f"{told}; add variances, not deviations"
+        assert got != wanted - 1, f"{told}, which keep less; one more"
+        assert got == wanted, told
 
 
-enough = Exercise("3.1 How many components?", _counts_components, 5)
+enough = Exercise("3.1 How many components?", _counts_components, 5, 1, "easy")
 
 
 # %% tags=["exercise"]
@@ -159,6 +160,47 @@ def components_for(deviations, share):
 
 
 enough.check(components_for)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@enough.hide("deviations drawn at random")
+def _counts_random_components(answer):
+    stream = torch.Generator().manual_seed(31)
+    for count in (1, 5, 40):
+        sigma = torch.rand(count, generator=stream).sort(descending=True).values
+        for share in (0.11, 0.5, 0.87, 0.98):
+            total, kept, wanted = float(sigma.double().square().sum()), 0.0, 0
+            while kept < share * total:
+                kept += float(sigma[wanted].double() ** 2)
+                wanted += 1
+            got = int(answer(sigma, share))
+            assert got == wanted, f"{share} of {count}: {got}"
+
+
+@enough.hide("a share that is reached exactly")
+def _counts_exact_shares(answer):
+    sigma = torch.full((8,), 2.0)
+    for share, wanted in ((0.125, 1), (0.5, 4), (0.75, 6)):
+        assert int(answer(sigma, share)) == wanted, f"{share}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _first_above(kept, share):
+    return int((kept < share).sum()) + 1
+
+
+enough.refuse(
+    lambda sigma, share: _first_above(sigma.cumsum(0) / sigma.sum(), share),
+    "add variances, not deviations",
+)
+enough.refuse(
+    lambda sigma, share: _first_above(sigma**2 / (sigma**2).sum(), share),
+    "for 70% of 9 + 1 + 1: expected 1, got 3",
+)
+enough.refuse(
+    lambda s, share: int(((s**2).cumsum(0) / (s**2).sum() < share).sum()),
+    "which keep less; one more",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -224,7 +266,7 @@ figures.show(
 # %% [markdown]
 # ### Exercise 3.2: project a point
 #
-# Write (3.2) for a batch of points, without the library. *(6 minutes, 2 points)*
+# Write (3.2) for a batch of points, without the library. *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -244,22 +286,50 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _turned_camera(yaw, focal, centre):
+    """R, t, f and c of a camera that looks at the origin from 800 mm."""
+    front = camera.Camera.portrait(100, 800.0, 300.0)
+    angle = torch.tensor([yaw])
+    turn = camera.rotation_from_euler(angle, 0.4 * angle, 0 * angle)[0]
+    c, f = torch.tensor(centre), torch.tensor(focal)
+    return front.rotation[0] @ turn, front.translation_mm[0], f, c
+
+
+def _one_by_one(points, R, t, f, c):
+    """(3.2) in words, a point after the other."""
+    pixels = []
+    for p in points:
+        x, y, z = (
+            sum(R[i, j] * p[j] for j in range(3)) + t[i] for i in range(3)
+        )
+        pixels.append(torch.stack([f * x / z + c[0], f * y / z + c[1]]))
+    return torch.stack(pixels)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _projects(answer):
-    shot = camera.Camera.portrait(100, 800.0, 300.0)
-    points = torch.tensor([[0.0, 0, 0], [30.0, 0, 0], [0, 40.0, 100.0]])
-    want = shot.project(points[None])[0][0]
-    R, t = shot.rotation[0], shot.translation_mm[0]
-    got = answer(points, R, t, shot.focal_px[0], shot.centre_px[0])
-    assert got.shape == want.shape, "one pixel (u, v) a point"
-    middle, side, near = (
-        torch.allclose(*p, atol=1e-4) for p in zip(got, want, strict=True)
+    points = torch.tensor([[0.0, 0, 0], [30.0, 0, 0], [0, 40.0, 300.0]])
+    lens = _turned_camera(0.5, 250.0, [49.5, 39.5])
+    got, want = answer(points, *lens), _one_by_one(points, *lens)
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert got.shape == (3, 2), (
+        f"one pixel (u, v) a point: expected (3, 2), got {tuple(got.shape)}"
     )
-    assert middle, "the origin should be at the picture's centre"
-    assert side, "scale by f / z"
-    assert near, "nearer points: divide by their own depth"
+    told = [
+        f"expected ({u:.1f}, {v:.1f}), got ({x:.1f}, {y:.1f})"
+        for (u, v), (x, y) in zip(want, got, strict=True)
+    ]
+    origin, side, near = ((got - want).abs() < 1e-2).all(1).tolist()
+    assert origin, f"the origin belongs at the picture's centre c: {told[0]}"
+    back = _one_by_one(points, lens[0].T, *lens[1:])
+    turned = not side and torch.allclose(got, back, atol=1e-2)
+    assert not turned, f"R transposed turns the other way: {told[1]}"
+    assert side, f"30 mm beside the origin, f x / z: {told[1]}"
+    assert near, f"a nearer point is divided by its own depth: {told[2]}"
 
 
-pinhole = Exercise("3.2 Project a point", _projects, 6, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+pinhole = Exercise("3.2 Project a point", _projects, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -269,6 +339,48 @@ def project(points, R, t, f, c):
 
 
 pinhole.check(project)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@pinhole.hide("many points and other cameras")
+def _projects_many(answer):
+    stream = torch.Generator().manual_seed(32)
+    points = 200 * torch.rand(25, 3, generator=stream) - 100
+    for yaw, focal, centre in (
+        (-0.8, 90.0, [31.5, 31.5]),
+        (2.0, 700.0, [0, 9]),
+    ):
+        lens = _turned_camera(yaw, focal, [float(side) for side in centre])
+        got = answer(points, *lens)
+        assert torch.allclose(got, _one_by_one(points, *lens), atol=1e-2)
+
+
+@pinhole.hide("the library's camera")
+def _projects_as_the_library(answer):
+    shot = camera.Camera.portrait(100, 600.0, 300.0)
+    points = torch.tensor([[10.0, -20.0, 55.0], [-7.0, 3.0, -90.0]])
+    lens = shot.rotation[0], shot.translation_mm[0]
+    got = answer(points, *lens, shot.focal_px[0], shot.centre_px[0])
+    assert torch.allclose(got, shot.project(points[None])[0][0], atol=1e-3)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _with(moved, depth, f, c):
+    return f * moved[:, :2] / depth + c
+
+
+pinhole.refuse(
+    lambda p, R, t, f, c: _with(p @ R + t, (p @ R + t)[:, 2:], f, c),
+    "R transposed turns the other way",
+)
+pinhole.refuse(
+    lambda p, R, t, f, c: _with(p @ R.T + t, (p @ R.T + t)[:, 2:], f, 0 * c),
+    "belongs at the picture's centre c: expected (49.5, 39.5), got (0.0, 0.0)",
+)
+pinhole.refuse(
+    lambda p, R, t, f, c: _with(p @ R.T + t, t[2], f, c),
+    "30 mm beside the origin, f x / z",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -375,7 +487,7 @@ figures.show(
 # ### Exercise 3.3: weights
 #
 # Return the barycentric weights of a point in a triangle in the plane, as a tensor of three.
-# *(6 minutes, 2 points)*
+# *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -397,21 +509,37 @@ figures.show(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _weighs(answer):
     a, b, c = torch.tensor([[0.0, 0], [4.0, 0], [0, 2.0]])
-    got = torch.as_tensor(answer(a, a, b, c))
-    assert got.shape == (3,), "three weights"
-    assert torch.allclose(got, torch.tensor([1.0, 0, 0])), (
-        f"at a: (1, 0, 0), got {got.tolist()}"
+    at_a = answer(a, a, b, c)
+    assert isinstance(at_a, torch.Tensor | list | tuple), (
+        f"expected three weights, got {at_a!r}"
     )
-    inside = torch.as_tensor(answer(torch.tensor([1.0, 0.5]), a, b, c))
+    at_a = torch.as_tensor(at_a)
+    shape = tuple(at_a.shape)
+    assert shape == (3,), f"three weights have the shape (3,), got {shape}"
+    told = f"at a expected (1, 0, 0), got {at_a.tolist()}"
+    scaled = abs(at_a[0] - 1) > 1e-4 and not at_a[1:].any()
+    assert not scaled, f"{told}; divide by the area of the whole"
+    assert torch.allclose(at_a, torch.eye(3)[0], atol=1e-6), told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _weighs_inside(answer):
+    _weighs(answer)
+    a, b, c = torch.tensor([[0.0, 0], [4.0, 0], [0, 2.0]])
+    inside = torch.as_tensor(answer(torch.tensor([1.0, 1.0]), a, b, c))
+    told = f"expected (0.25, 0.25, 0.5), got {inside.tolist()}"
     assert torch.allclose(inside.sum(), torch.tensor(1.0)), (
-        "they must sum to one"
+        f"inside they must sum to one: {told}"
     )
-    assert torch.allclose(inside, torch.tensor([0.5, 0.25, 0.25])), (
-        f"got {inside.tolist()}"
+    exchanged = torch.tensor([0.25, 0.5, 0.25])
+    assert not torch.allclose(inside, exchanged), (
+        f"the weights of b and c are exchanged: {told}"
     )
+    wanted = torch.tensor([0.25, 0.25, 0.5])
+    assert torch.allclose(inside, wanted), f"at (1, 1): {told}"
 
 
-weigh = Exercise("3.3 Weights", _weighs, 6, 2)
+weigh = Exercise("3.3 Weights", _weighs_inside, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -421,6 +549,53 @@ def barycentric(p, a, b, c):
 
 
 weigh.check(barycentric)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@weigh.hide("triangles of any shape, whichever way round")
+def _weighs_any(answer):
+    stream = torch.Generator().manual_seed(33)
+    for corners in torch.randn(40, 3, 2, generator=stream).double():
+        wanted = torch.rand(3, generator=stream).double() + 0.05
+        wanted = wanted / wanted.sum()
+        got = torch.as_tensor(answer(wanted @ corners, *corners))
+        assert torch.allclose(got.double(), wanted, atol=1e-4), f"{corners}"
+
+
+@weigh.hide("points outside of the triangle")
+def _weighs_outside(answer):
+    a, b, c = torch.tensor([[1.0, 1], [5.0, 1], [1, 3.0]])
+    got = torch.as_tensor(answer(torch.tensor([5.0, 3.0]), a, b, c))
+    assert torch.allclose(got, torch.tensor([-1.0, 1, 1]), atol=1e-5), f"{got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _area(u, v, w):
+    return (v[0] - u[0]) * (w[1] - u[1]) - (v[1] - u[1]) * (w[0] - u[0])
+
+
+def _areas(p, a, b, c):
+    return torch.stack([_area(p, b, c), _area(a, p, c), _area(a, b, p)])
+
+
+weigh.refuse(_areas, "divide by the area of the whole")
+weigh.refuse(
+    lambda p, a, b, c: _areas(p, a, c, b) / _area(a, c, b),
+    "the weights of b and c are exchanged",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _by_nearness(p, a, b, c):
+    far = torch.stack([(p - corner).norm() for corner in (a, b, c)])
+    return (1 / (far + 1e-9)) / (1 / (far + 1e-9)).sum()
+
+
+weigh.refuse(_by_nearness, "at (1, 1): expected (0.25, 0.25, 0.5)")
+weigh.refuse(
+    lambda p, a, b, c: (_areas(p, a, b, c) / _area(a, b, c))[1:],
+    "three weights have the shape (3,), got (2,)",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -586,6 +761,129 @@ for name, group in {"lighter skin": ~dark, "darker skin": dark}.items():
 # populations, and no measurement on them says anything about people {cite:p}`buolamwini2018`.
 
 # %% [markdown]
+# ### Exercise 3.4: strangers of a group
+#
+# From the distances $d_{ij}$ of $n$ pictures, say who would be let in for whom: among all pairs of
+# two *different* people who both belong to a group, the share whose distance is below the threshold.
+# `people` numbers the person in each picture, `group` marks the pictures of the group. At least one
+# such pair is there. *(medium, 6 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Make a table (n, n) of booleans that marks the pairs that count.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `people[:, None] != people` marks different people, and leaves the diagonal out as well.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Both of a pair must be in the group: `group[:, None] & group`. Each pair is in the table twice, which
+# changes no share.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _lets_in(answer):
+    near = [[0, 1, 4, 2], [1, 0, 6, 2], [4, 6, 0, 2], [2, 2, 2, 0]]
+    distances, people = torch.tensor(near) / 8, torch.tensor([0, 0, 1, 2])
+    group = torch.tensor([True, True, True, False])
+    got = answer(distances, people, group, 0.625)
+    assert isinstance(got, float | int | torch.Tensor), (
+        f"expected a share, got {got!r}"
+    )
+    assert getattr(got, "shape", ()) == (), f"expected one share, got {got}"
+    got = round(float(got), 3)
+    told = f"one of two pairs of strangers is near: expected 0.5, got {got}"
+    assert got not in (0.778, 0.667), (
+        f"{told}; two pictures of one person are no strangers"
+    )
+    assert got not in (0.8, 0.714), f"{told}; both must be of the group"
+    assert got not in (0.125, 0.167, 0.333), (
+        f"{told}; divide by the pairs that count, not by all"
+    )
+    assert got == 0.5, told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+strangers = Exercise("3.4 Strangers of a group", _lets_in, 6, 2, "medium")
+
+
+# %% tags=["exercise"]
+def let_in_for_another(distances, people, group, threshold):
+    """Share of a group's pairs of strangers that are below the threshold."""
+    return ...  # your lines
+
+
+strangers.check(let_in_for_another)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+def _table_of_people(seed):
+    """Distances of 30 pictures, who is in each, and who is of the group."""
+    stream = torch.Generator().manual_seed(seed)
+    points = torch.rand(30, 3, generator=stream)
+    people = torch.randint(0, 9, (30,), generator=stream)
+    group = torch.rand(9, generator=stream).argsort()[people] < 5
+    return torch.cdist(points, points), people, group
+
+
+@strangers.hide("both groups of a larger crowd, at several thresholds")
+def _lets_in_of_a_crowd(answer):
+    far, people, group = _table_of_people(34)
+    for some in (group, ~group):
+        inside = [i for i in range(30) if some[i]]
+        pairs = [(i, j) for i in inside for j in inside if i < j]
+        pairs = [(i, j) for i, j in pairs if people[i] != people[j]]
+        for limit in (0.2, 0.5, 0.8):
+            near = sum(bool(far[i, j] < limit) for i, j in pairs)
+            got = float(answer(far, people, some, limit))
+            assert abs(got - near / len(pairs)) < 1e-5, f"{limit}: {got}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@strangers.hide("a pair exactly at the threshold")
+def _lets_in_at_the_threshold(answer):
+    far = torch.tensor([[0.0, 0.5, 0.25], [0.5, 0.0, 0.75], [0.25, 0.75, 0.0]])
+    everybody = torch.ones(3, dtype=torch.bool)
+    got = float(answer(far, torch.arange(3), everybody, 0.5))
+    assert abs(got - 1 / 3) < 1e-5, f"got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+strangers.refuse(
+    lambda d, people, group, t: (d[group][:, group] < t).float().mean(),
+    "two pictures of one person are no strangers",
+)
+strangers.refuse(
+    lambda d, people, group, t: (
+        (d < t)[(people[:, None] != people) & group[:, None]].float().mean()
+    ),
+    "both must be of the group",
+)
+strangers.refuse(
+    lambda d, people, group, t: (
+        ((people[:, None] != people) & group & group[:, None] & (d < t))
+        .float()
+        .mean()
+    ),
+    "divide by the pairs that count",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def let_in_for_another_solution(distances, people, group, threshold):
+    """Mark the pairs that count, and average over those alone."""
+    count = (people[:, None] != people) & group[:, None] & group
+    return (distances[count] < threshold).float().mean()
+
+
+strangers.prove(let_in_for_another_solution)
+
+# %% [markdown]
 # ## Back from a picture
 #
 # Turn the question round: here is a face, which head is it? If the picture shows landmarks $p_i$, look for
@@ -636,7 +934,145 @@ figures.show(
 # %% [markdown]
 # From above: what the network saw, the fitted head's landmarks, the fitted head. A pair of a photo-like
 # face and its render is what `ganfaces` needs to begin {cite:p}`gecer2018ganfaces`; this is how we come by them.
+
+# %% [markdown]
+# ### Exercise 3.5: the fit, once the pose is known
 #
+# Suppose that $R$ and $t$ are known and the camera is far away. Then landmarks move on straight lines,
+# $u(c) = \bar u + B\,c$, and (3.6) has a closed form. With $r = p - \bar u$, what the mean head leaves
+# unexplained, find the $c$ that minimises
+#
+# $$ \frac{\lVert B\,c - r \rVert^2}{s^2} + \sum_k \frac{c_k^2}{\sigma_k^2}. $$
+#
+# $B$ is (coordinates, components), $r$ (coordinates), $\sigma$ (components). *(hard, 9 minutes, 3 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Differentiate with respect to $c$ and set the slope to zero. Both terms are quadratic, so what is left
+# is a system of linear equations.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $\bigl(B^\top B / s^2 + \operatorname{diag}(1 / \sigma^2)\bigr)\, c = B^\top r / s^2$.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `torch.linalg.solve(A, b)` solves $A c = b$; `torch.diag` makes a matrix of a vector.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _fits(answer):
+    B = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    r, sigma = torch.tensor([2.0, 1.0, 3.0]), torch.tensor([1.0, 2.0])
+    got = answer(B, r, sigma, 0.5)
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert got.shape == (2,), f"expected 2 coefficients, got {got.tolist()}"
+    wrong = {
+        "the prior is missing, this is the fit of the points alone": [2.0, 2.0],
+        "square the prior's sigma, as in c^2 / sigma^2": [1.6, 32 / 17],
+        "square the s of the points, too: |B c - r|^2 / s^2": [4 / 3, 32 / 17],
+        "each component has its own sigma": [1.6, 16 / 9],
+        "it divides by sigma^2: the unlikely is dear": [1.6, 4 / 3],
+    }
+    told = f"got {[round(value, 3) for value in got.tolist()]}"
+    for why, values in wrong.items():
+        slip = torch.allclose(got, torch.tensor(values), atol=1e-3)
+        assert not slip, f"{told}: {why}"
+    right = torch.allclose(got, torch.tensor([1.6, 64 / 33]), atol=1e-4)
+    assert right, f"expected [1.6, 1.939], {told}"
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+posed = Exercise("3.5 The fit, once the pose is known", _fits, 9, 3, "hard")
+
+
+# %% tags=["exercise"]
+def fit_coefficients(B, r, sigma, s):
+    """The coefficients that minimise (3.6) when landmarks are linear in c."""
+    return ...  # your lines
+
+
+posed.check(fit_coefficients)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+def _slope_of_the_fit(c, B, r, sigma, s):
+    """How steep the sum of both terms is at c."""
+    c = c.detach().double().requires_grad_()
+    cost = (B @ c - r).square().sum() / s**2 + (c / sigma).square().sum()
+    return torch.autograd.grad(cost, c)[0]
+
+
+@posed.hide("landmarks drawn at random: the slope at the answer")
+def _fits_where_it_is_level(answer):
+    stream = torch.Generator().manual_seed(35)
+    for rows, columns, s in ((136, 10, 0.3), (20, 20, 1.0), (7, 3, 4.0)):
+        B = torch.randn(rows, columns, generator=stream).double()
+        r = torch.randn(rows, generator=stream).double()
+        sigma = torch.rand(columns, generator=stream).double() + 0.3
+        c = answer(B, r, sigma, s)
+        assert c.shape == (columns,), f"shape {tuple(c.shape)}"
+        steep = _slope_of_the_fit(c, B, r, sigma, s).abs().max()
+        assert steep < 1e-3, f"slope {steep}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@posed.hide("more components than coordinates")
+def _fits_with_few_points(answer):
+    stream = torch.Generator().manual_seed(36)
+    B = torch.randn(4, 9, generator=stream).double()
+    r = torch.randn(4, generator=stream).double()
+    sigma = torch.linspace(2, 0.5, 9).double()
+    c = answer(B, r, sigma, 0.5)
+    assert c.shape == (9,), f"shape {tuple(c.shape)}"
+    steep = _slope_of_the_fit(c, B, r, sigma, 0.5).abs().max()
+    assert steep < 1e-3, f"slope {steep}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _solved(B, r, prior, s_squared):
+    matrix = B.T @ B / s_squared + torch.diag(prior)
+    return torch.linalg.solve(matrix, B.T @ r / s_squared)
+
+
+posed.refuse(
+    lambda B, r, sigma, s: torch.linalg.lstsq(B, r[:, None]).solution[:, 0],
+    "the prior is missing",
+)
+posed.refuse(
+    lambda B, r, sigma, s: _solved(B, r, 1 / sigma, s**2),
+    "square the prior's sigma",
+)
+posed.refuse(
+    lambda B, r, sigma, s: _solved(B, r, 1 / sigma**2, s),
+    "square the s of the points",
+)
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+posed.refuse(
+    lambda B, r, sigma, s: _solved(B, r, torch.ones(len(sigma)), s**2),
+    "each component has its own sigma",
+)
+posed.refuse(
+    lambda B, r, sigma, s: _solved(B, r, sigma**2, s**2),
+    "it divides by sigma^2",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def fit_coefficients_solution(B, r, sigma, s):
+    """The slope of (3.6) is zero where these equations hold."""
+    matrix = B.T @ B / s**2 + torch.diag(1 / sigma**2)
+    return torch.linalg.solve(matrix, B.T @ r / s**2)
+
+
+posed.prove(fit_coefficients_solution)
+
+# %% [markdown]
 # ## Play
 #
 # Move a head. It needs a running kernel; the rows above are its still frames.
