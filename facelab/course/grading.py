@@ -79,6 +79,10 @@ class Submission:
         defining = [n for n, source in self.changed if _defines(task.answer, source)]
         return (defining or [n for n, _ in self.changed if n in marked] or [0])[-1]
 
+    def source_of(self, task: Task) -> str:
+        """Return the source of the cell with the student's answer, an empty text for none."""
+        return dict(self.changed).get(self.number_of(task), "")
+
     def _marked(self, task: Task) -> bool:
         return any(_is_answer(cell, task.number) for _, cell in self.cells)
 
@@ -157,15 +161,15 @@ def grade_one(
     result = _result(assignment, student_id)
     path = assignment.grade_file(student_id)
     key = _key(assignment, student_id, chapter, [result.get("key"), key_value is None])
-    known = _json(path)
+    known = read_json(path)
     if known is not None and known.get("key") == key:
         return known
     path.parent.mkdir(parents=True, exist_ok=True)
     source = judge.read(pairing.read_script(chapter).cells)
-    cells, result, notes = _submitted(assignment, student_id, result, read or _read)
+    cells, result, notes = _submitted(assignment, student_id, result, read or read_submission)
     judged = [_entry(task, "unanswered", "there is nothing to grade") for task in source.tasks]
     if cells is not None:
-        submission = Submission(_released(assignment, student_id), cells)
+        submission = Submission(released(assignment, student_id), cells)
         with contextlib.nullcontext(bench) if bench else Bench() as judging:
             modes = _modes(assignment, source, judging, start)
             values = dict(assignment.parameters[student_id])
@@ -176,7 +180,7 @@ def grade_one(
     questions = [_question(each, result, value) for each in assignment.questions]
     grade = {"student": student_id, "key": key, "outcome": result["outcome"]}
     grade |= {"exercises": judged, "questions": questions, **_sums(judged + questions)}
-    grade["notes"] = [_clean(note) for note in notes]
+    grade["notes"] = [clean(note) for note in notes]
     pairing.replace_text(path, json.dumps(grade, indent=1, ensure_ascii=False) + "\n")
     return grade
 
@@ -184,7 +188,7 @@ def grade_one(
 def _result(assignment: Assignment, student_id: str) -> Json:
     """Return what came of the run; raises `BookError` for none, or one of another file."""
     path = assignment.run_folder(student_id) / "result.json"
-    result, submitted = _json(path), assignment.submitted(student_id)
+    result, submitted = read_json(path), assignment.submitted(student_id)
     remedy = f"run `facelab assign run {assignment.folder}`"
     if result is None or not isinstance(result.get("outcome"), str):
         raise BookError(f"{path} is missing or damaged; {remedy}")
@@ -194,7 +198,8 @@ def _result(assignment: Assignment, student_id: str) -> Json:
     return result
 
 
-def _json(path: Path) -> Json | None:
+def read_json(path: Path) -> Json | None:
+    """Return what a JSON file of ours holds, None when it is missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -225,7 +230,8 @@ def _key(assignment: Assignment, student_id: str, chapter: Chapter, more: list[A
     return _sha([parts, dict(assignment.parameters[student_id]), asked])
 
 
-def _read(path: Path) -> Any:
+def read_submission(path: Path) -> Any:
+    """Return a submission as a notebook, or a refusal with `outcome` and `message`."""
     from facelab.course import submissions
 
     return submissions.read(path)
@@ -246,9 +252,10 @@ def _submitted(
     return cells, result, [message] if message and result["outcome"] != "ok" else []
 
 
-def _released(assignment: Assignment, student_id: str) -> list[Any]:
+def released(assignment: Assignment, student_id: str) -> list[Any]:
+    """Return the cells that a student was handed out; raises `BookError` for a damaged file."""
     path = assignment.release(student_id)
-    notebook = _json(path)
+    notebook = read_json(path)
     if notebook is None:
         raise BookError(f"{path} is missing or damaged; make the assignment again")
     return notebook["cells"]
@@ -264,7 +271,7 @@ def _modes(
     """
     path = assignment.folder / "grades" / MODES
     key = _sha([dataclasses.asdict(source), _code()])
-    known = _json(path)
+    known = read_json(path)
     if known is not None and known.get("key") == key:
         return known["modes"]
     modes: dict[str, dict[str, Any]] = {}
@@ -319,7 +326,7 @@ def _exercises(
 def _entry(task: Task, state: str, message: str, mode: str = "apart") -> Json:
     """Return an exercise's part of a grade, with nothing earned yet."""
     entry = {"number": task.number, "title": task.title, "points": task.points, "earned": 0.0}
-    return {**entry, "visible": state, "message": _clean(message), "hidden": [], "mode": mode}
+    return {**entry, "visible": state, "message": clean(message), "hidden": [], "mode": mode}
 
 
 def _told(
@@ -365,25 +372,39 @@ def _question(question: Question, result: Json, value: Callable[[str], Any] | No
     elif not isinstance(reported, bool | int | float):
         message = "not a number; report a number"
     else:
-        off = abs(float(reported) - float(value(question.name)))
-        share = _share(off, question.tolerance)
+        share = _share(reported, value(question.name), question.tolerance)
         if share == 1:
             state, message = "right", f"within the tolerance of {question.tolerance:g}"
         elif share:
             state, message = "half", f"{message}, and within twice of it: half the points"
+    if not _is_plain(reported):
+        reported = clean(str(reported))[:100]
     return {
         "name": question.name,
         "text": question.text,
         "points": question.points,
         "earned": round(question.points * share, 2),
-        "reported": _clean(reported) if isinstance(reported, str) else reported,
+        "reported": reported,
         "state": state,
         "message": message,
     }
 
 
-def _share(off: float, tolerance: float) -> float:
+def _is_plain(value: Any) -> bool:
+    """Tell whether a reported value is none or a number that JSON can write."""
+    return (
+        value is None
+        or isinstance(value, int)
+        or (isinstance(value, float) and math.isfinite(value))
+    )
+
+
+def _share(reported: float, value: float, tolerance: float) -> float:
     slack = 1e-9 * tolerance + 1e-12  # a value on the band's edge is within, however it is rounded
+    try:
+        off = abs(float(reported) - float(value))
+    except OverflowError:
+        return 0.0
     if not math.isfinite(off):
         return 0.0
     return 1.0 if off <= tolerance + slack else 0.5 if off <= 2 * tolerance + slack else 0.0
@@ -396,7 +417,7 @@ def _sums(graded: list[Json]) -> Json:
     }
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return a student's text with what can't be written or shown replaced."""
     kept = "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
     return kept.encode("utf-8", "replace").decode()
