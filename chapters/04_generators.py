@@ -97,7 +97,7 @@ print("a loss of log 4:", torch.allclose(shrug, torch.tensor(4.0).log()))
 # ### Exercise 4.1: the best discriminator
 #
 # Real numbers are drawn from $\mathcal N(0, 1)$, generated ones from $\mathcal N(m, 1)$. Return the *logit* of
-# the best discriminator, the number whose sigmoid is $D^*(x)$. *(8 minutes, 2 points)*
+# the best discriminator, the number whose sigmoid is $D^*(x)$. *(medium, 8 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -117,24 +117,34 @@ print("a loss of log 4:", torch.allclose(shrug, torch.tensor(4.0).log()))
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _knows_the_best_discriminator(answer):
-    x, m = torch.linspace(-3, 3, 7), 1.5
+def _log_densities_apart(x, m):
+    """log p - log q of the text's two normal densities."""
     normal = torch.distributions.Normal
-    wanted = normal(0, 1).log_prob(x) - normal(m, 1).log_prob(x)
-    got = torch.as_tensor(answer(x, m), dtype=torch.float32)
-    assert not torch.allclose(got, torch.sigmoid(wanted)), (
-        "that is the probability; the logit comes before the sigmoid"
-    )
-    assert not torch.allclose(got, -wanted), (
-        "the sign: positive where real is likelier"
-    )
-    assert torch.allclose(got, wanted, atol=1e-4), (
-        f"at x = 0, m = 1.5 the logit is {wanted[3]:.3f}, got {float(got[3]):.3f}"
-    )
+    return normal(0, 1).log_prob(x) - normal(m, 1).log_prob(x)
 
 
+def _knows_the_best_discriminator(answer):
+    x = torch.linspace(-3, 3, 7)
+    wanted, got = _log_densities_apart(x, 1.5), answer(x, 1.5)
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert got.shape == x.shape, f"one logit for each x, got {got.tolist()}"
+    told = f"at x = 0, m = 1.5 the logit is {wanted[3]:.3f}, got {got[3]:.3f}"
+    assert not torch.allclose(got, torch.sigmoid(wanted), atol=1e-4), (
+        f"{told}: that is the probability; the logit comes before the sigmoid"
+    )
+    assert not torch.allclose(got, -wanted, atol=1e-4), (
+        f"{told}: mind the sign, positive where real is likelier"
+    )
+    assert torch.allclose(got, wanted, atol=1e-4), told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 best = Exercise(
-    "4.1 The best discriminator", _knows_the_best_discriminator, 8, 2
+    "4.1 The best discriminator",
+    _knows_the_best_discriminator,
+    8,
+    2,
+    "medium",
 )
 
 
@@ -145,6 +155,36 @@ def best_logit(x, m):
 
 
 best.check(best_logit)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@best.hide("generated numbers around other means")
+def _knows_it_for_other_means(answer):
+    stream = torch.Generator().manual_seed(41)
+    for m in (-2.0, -0.5, 0.25, 4.0):
+        x = 5 * torch.randn(60, generator=stream)
+        got = answer(x, m)
+        assert torch.allclose(got, _log_densities_apart(x, m), atol=1e-3), m
+
+
+@best.hide("a perfect generator, and numbers halfway between the means")
+def _shrugs_where_nobody_knows(answer):
+    x = torch.tensor([-7.0, 0.0, 2.5])
+    assert answer(x, 0.0).abs().max() < 1e-5, "real and generated are alike"
+    assert abs(float(answer(torch.tensor([-1.5]), -3.0))) < 1e-5, "halfway"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+best.refuse(
+    lambda x, m: torch.sigmoid(m * m / 2 - m * x),
+    "the logit comes before the sigmoid",
+)
+best.refuse(lambda x, m: m * x - m * m / 2, "mind the sign")
+best.refuse(lambda x, m: -m * x, "the logit is 1.125, got -0.000")
+best.refuse(
+    lambda x, m: (x - m) ** 2 - x**2,
+    "the logit is 1.125, got 2.250",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -224,7 +264,7 @@ figures.show(
 # ### Exercise 4.2: R1
 #
 # Return $\lVert\nabla_x D(x)\rVert^2$ for each picture of a batch, so that it can be differentiated once more.
-# *(8 minutes, 2 points)*
+# *(medium, 8 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -246,17 +286,24 @@ figures.show(
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _is_r1(answer):
-    weight = torch.tensor([1.0, -2.0, 2.0])
+    weight = torch.tensor([2.0, -3.0, 6.0])
     x = torch.tensor([[1.0, 0, 0], [0, 1, 1]]).view(2, 3, 1, 1)
     got = answer(lambda v: (v.flatten(1) @ weight) ** 2 / 2, x.requires_grad_())
-    assert tuple(got.shape) == (2,), "one value a picture"
-    first = float(got[0].detach())
-    assert abs(first - 3) > 1e-4, "square the norm"
-    assert abs(first - 9) < 1e-4, f"first picture: 9, got {first:g}"
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == (2,), (
+        f"one value a picture: expected (2,), got {tuple(got.shape)}"
+    )
+    first = round(float(got[0].detach()), 2)
+    told = f"first picture: expected 14 * 14 = 196, got {first:g}"
+    assert first != 14, f"{told}; square the norm"
+    assert first != 65.33, f"{told}; sum over a picture, don't average"
+    assert abs(first - 196) < 0.01, told
+    second = float(got[1].detach())
+    assert abs(second - 441) < 0.1, f"second picture: 441, got {second:g}"
     assert got.requires_grad, "create_graph=True, to differentiate once more"
 
 
-slope_penalty = Exercise("4.2 R1", _is_r1, 8, 2)
+slope_penalty = Exercise("4.2 R1", _is_r1, 8, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -268,6 +315,56 @@ def r1(judge, x):
 slope_penalty.check(r1)
 
 
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@slope_penalty.hide("pictures of several pixels and a curved discriminator")
+def _is_r1_of_pictures(answer):
+    stream = torch.Generator().manual_seed(42)
+    weight = torch.randn(60, generator=stream).double()
+    x = torch.randn(5, 3, 4, 5, generator=stream).double() / 8
+    got = answer(lambda v: (v.flatten(1) @ weight).tanh(), x.requires_grad_())
+    flat = 1 - (x.detach().flatten(1) @ weight).tanh() ** 2
+    wanted = flat**2 * weight.square().sum()
+    assert got.shape == (5,), f"shape {tuple(got.shape)}"
+    assert torch.allclose(got.detach(), wanted), f"{got.tolist()}"
+    assert got.requires_grad, "no second derivative"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@slope_penalty.hide("one picture alone, and one where D is flat")
+def _is_r1_of_one(answer):
+    x = torch.tensor([3.0, -2.0, 1.0, 0.5]).view(1, 1, 2, 2)
+    for scale, wanted in ((1.0, 57.0), (0.0, 0.0)):
+        some = (scale * x).requires_grad_()
+        got = answer(lambda v: v.square().flatten(1).sum(1), some).detach()
+        assert got.shape == (1,), f"shape {tuple(got.shape)}"
+        assert abs(float(got) - wanted) < 1e-3, f"{float(got)}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _gradient_kept(judge, x, keep=True):
+    return torch.autograd.grad(judge(x).sum(), x, create_graph=keep)[0]
+
+
+slope_penalty.refuse(
+    lambda judge, x: _gradient_kept(judge, x).flatten(1).norm(dim=1),
+    "square the norm",
+)
+slope_penalty.refuse(
+    lambda judge, x: _gradient_kept(judge, x, False).square().sum((1, 2, 3)),
+    "create_graph=True",
+)
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+slope_penalty.refuse(
+    lambda judge, x: _gradient_kept(judge, x).square().mean((1, 2, 3)),
+    "sum over a picture, don't average",
+)
+slope_penalty.refuse(
+    lambda judge, x: _gradient_kept(judge, x).square().sum(),
+    "one value a picture: expected (2,), got ()",
+)
+
+
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
 def r1_solution(judge, x):
     """One backward pass for the batch, kept for another."""
@@ -276,6 +373,127 @@ def r1_solution(judge, x):
 
 
 slope_penalty.prove(r1_solution)
+
+# %% [markdown]
+# ### Exercise 4.3: home, or away?
+#
+# Near home every $\sigma$ is nearly one half, and the arrows (4.3) with $R_1$ are
+# $v = (\tfrac12 \psi,\; -\tfrac12 \theta - \gamma \psi)$. A step of length $\eta$ along them multiplies
+# the place $(\theta, \psi)$ by a matrix. In the long run the distance from home changes by the same
+# factor at every step: the largest absolute value of that matrix's eigenvalues, which may be complex.
+# Return the factor for a rate $\eta$ and a $\gamma$. Is there a rate at which training comes home
+# without $R_1$? *(hard, 8 minutes, 3 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# A step goes from $p$ to $p + \eta\, v$, and $v = A\,p$. So the matrix is $I + \eta A$.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The rows of $A$ are $(0, \tfrac12)$ and $(-\tfrac12, -\gamma)$: what $\theta$ and $\psi$ are moved by.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `torch.linalg.eigvals(matrix)` has complex numbers, `.abs()` their absolute values.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _knows_the_way_home(answer):
+    for rate, gamma, wanted in [(0.2, 0.0, 1.005), (0.2, 0.6, 0.9434)]:
+        got = answer(rate, gamma)
+        told = f"for a rate of {rate} and gamma {gamma} expected {wanted}"
+        assert isinstance(got, float | int | torch.Tensor), (
+            f"{told}, got {got!r}"
+        )
+        assert getattr(got, "shape", ()) == (), f"{told}, one number, got {got}"
+        told, got = f"{told}, got {got:.4f}", round(float(got), 4)
+        assert got != 0.1, f"{told}: a step adds to the place; add I"
+        assert got not in (1.0, 0.94), (
+            f"{told}: the real part alone; take the absolute value"
+        )
+        assert got not in (1.01, 0.89), (
+            f"{told}: the determinant, the product of two such factors"
+        )
+        assert got != 1.063, f"{told}: R1 pulls psi home, mind its sign"
+        assert abs(got - wanted) < 1e-3, told
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+homewards = Exercise("4.3 Home, or away?", _knows_the_way_home, 8, 3, "hard")
+
+
+# %% tags=["exercise"]
+def factor_of_a_step(rate, gamma):
+    """By what the distance from home changes with each step."""
+    return ...  # your lines
+
+
+homewards.check(factor_of_a_step)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@homewards.hide("penalties from none to far too strong")
+def _knows_strong_penalties(answer):
+    for rate in (0.05, 0.5, 1.5):
+        for gamma in (0.0, 0.3, 0.9, 1.25, 4.0):
+            root = complex(gamma * gamma - 1) ** 0.5
+            ways = [(-gamma + root) / 2, (-gamma - root) / 2]
+            wanted = max(abs(1 + rate * way) for way in ways)
+            got = float(answer(rate, gamma))
+            assert abs(got - wanted) < 1e-3, f"{rate}, {gamma}: {got}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@homewards.hide("the chapter's own game, played from very near home")
+def _knows_the_game(answer):
+    near = 1e-4 * torch.eye(2).double()
+    for rate, gamma in ((0.1, 0.0), (0.3, 0.5), (0.7, 2.0)):
+        arrows = dirac.velocity(near, "minimax", gamma=gamma)
+        moved = (near + rate * arrows) / 1e-4
+        wanted = float(torch.linalg.eigvals(moved).abs().max())
+        got = float(answer(rate, gamma))
+        assert abs(got - wanted) < 1e-3, f"{rate}, {gamma}: {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _values(rate, gamma, identity=1.0):
+    arrows = torch.tensor([[0.0, 0.5], [-0.5, -gamma]])
+    return torch.linalg.eigvals(identity * torch.eye(2) + rate * arrows)
+
+
+homewards.refuse(
+    lambda rate, gamma: _values(rate, gamma).real.max(),
+    "the real part alone",
+)
+homewards.refuse(
+    lambda rate, gamma: _values(rate, gamma, 0.0).abs().max(),
+    "a step adds to the place; add I",
+)
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+homewards.refuse(
+    lambda rate, gamma: _values(rate, gamma).prod().real,
+    "the determinant",
+)
+homewards.refuse(
+    lambda rate, gamma: _values(rate, -gamma).abs().max(),
+    "R1 pulls psi home, mind its sign",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def factor_of_a_step_solution(rate, gamma):
+    """The spectral radius of I + rate A; without R1 it is above 1."""
+    arrows = torch.tensor([[0.0, 0.5], [-0.5, -gamma]], dtype=torch.float64)
+    step = torch.eye(2, dtype=torch.float64) + rate * arrows
+    return float(torch.linalg.eigvals(step).abs().max())
+
+
+homewards.prove(factor_of_a_step_solution)
 
 # %% [markdown]
 # ## DCGAN, and a loop that knows no paper
@@ -321,9 +539,9 @@ run = loop.train(
 source(adversarial.next_k)
 
 # %% [markdown]
-# ### Exercise 4.3: keep the balance
+# ### Exercise 4.4: keep the balance
 #
-# Write the rule of (4.5) for $k$, kept within 0 and 1. *(5 minutes, 1 point)*
+# Write the rule of (4.5) for $k$, kept within 0 and 1. *(easy, 5 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -344,14 +562,22 @@ source(adversarial.next_k)
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _balances(answer):
-    got = answer(0.2, 0.4, 0.1, 0.5, 0.1)
-    assert abs(got - 0.19) > 1e-9, "the sign: k rises while gamma real > fake"
-    assert abs(got - 0.21) < 1e-9, f"from k = 0.2: 0.21, got {got:g}"
-    assert answer(0.0, 0.1, 1.0, 0.5, 0.1) == 0, "k stays within 0 and 1"
-    assert answer(1.0, 1.0, 0.1, 0.5, 0.1) == 1, "k stays within 0 and 1"
+    def expect(k, real, fake, wanted, why):
+        got = answer(k, real, fake, 0.5, 0.1)
+        told = f"from k = {k:g} expected {wanted:g}, got {got!r}"
+        assert isinstance(got, float | int | torch.Tensor), told
+        told = f"from k = {k:g} expected {wanted:g}, got {got:g}"
+        assert abs(got - (k - (wanted - k))) > 1e-6 or wanted in (0, 1), (
+            f"{told}: the sign; k rises while gamma real > fake"
+        )
+        assert abs(got - wanted) < 1e-6, f"{told}{why}"
+
+    expect(0.2, 0.4, 0.1, 0.21, "; gamma times real, less fake, times rate")
+    expect(0.0, 0.1, 1.0, 0, ": k stays within 0 and 1")
+    expect(1.0, 1.0, 0.1, 1, ": k stays within 0 and 1")
 
 
-balance = Exercise("4.3 Keep the balance", _balances, 5)
+balance = Exercise("4.4 Keep the balance", _balances, 5, 1, "easy")
 
 
 # %% tags=["exercise"]
@@ -361,6 +587,41 @@ def next_balance(k, real, fake, gamma, rate):
 
 
 balance.check(next_balance)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@balance.hide("errors, gammas and rates drawn at random")
+def _balances_any(answer):
+    stream = torch.Generator().manual_seed(44)
+    for draw in torch.rand(100, 5, generator=stream).double().tolist():
+        k, real, fake, gamma, rate = draw
+        wanted = adversarial.next_k(k, real, fake, gamma=gamma, rate=rate)
+        got = float(answer(k, real, fake, gamma, rate))
+        assert abs(got - wanted) < 1e-6, f"{draw}: {got}"
+
+
+@balance.hide("a balance that is kept, and one far out of reach")
+def _balances_at_rest(answer):
+    assert abs(answer(0.37, 0.8, 0.2, 0.25, 0.4) - 0.37) < 1e-9, "at rest"
+    assert answer(0.5, 90.0, 0.0, 0.5, 1.0) == 1, "above"
+    assert answer(0.5, 0.0, 90.0, 0.5, 1.0) == 0, "below"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+balance.refuse(
+    lambda k, real, fake, gamma, rate: min(
+        1.0, max(0.0, k + rate * (fake - gamma * real))
+    ),
+    "the sign; k rises while gamma real > fake",
+)
+balance.refuse(
+    lambda k, real, fake, gamma, rate: k + rate * (gamma * real - fake),
+    "k stays within 0 and 1",
+)
+balance.refuse(
+    lambda k, real, fake, gamma, rate: k + rate * (real - gamma * fake),
+    "gamma times real, less fake",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -426,10 +687,10 @@ both = [
 print("same:", torch.allclose(*both, atol=1e-4))
 
 # %% [markdown]
-# ### Exercise 4.4: undo the style
+# ### Exercise 4.5: undo the style
 #
 # Return what each output channel is divided by: for a batch of styles, the root in (4.6), with
-# $\epsilon = 10^{-8}$. *(8 minutes, 2 points)*
+# $\epsilon = 10^{-8}$. *(medium, 8 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -454,15 +715,25 @@ def _undoes_the_style(answer):
     w[0, 0], w[0, 1], w[1, 2] = 3.0, 4.0, 2.0
     got = answer(w, torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 0.5]]))
     wanted = torch.tensor([[5.0, 2.0], [6.0, 1.0]])
-    assert tuple(got.shape) == (2, 2), f"(2, 2), got {tuple(got.shape)}"
-    assert not torch.allclose(got, 1 / wanted), "the root, not one over it"
-    assert not torch.allclose(got, wanted**2, atol=1e-3), "take the root"
-    assert torch.allclose(got, wanted, atol=1e-4), (
-        f"expected {wanted.tolist()}, got {got.tolist()}"
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == (2, 2), (
+        f"(batch, out) is (2, 2) here, got {tuple(got.shape)}"
     )
+    told = f"expected {wanted.tolist()}, got {got.tolist()}"
+    inverse = torch.allclose(got, 1 / wanted, atol=1e-3)
+    assert not inverse, f"the root, not one over it: {told}"
+    assert not torch.allclose(got, wanted**2, atol=1e-3), (
+        f"take the root: {told}"
+    )
+    once = torch.tensor([[5.0, 2.0], [18**0.5, 2**0.5]])
+    assert not torch.allclose(got, once, atol=1e-3), (
+        f"the style scales weights before they are squared: {told}"
+    )
+    assert torch.allclose(got, wanted, atol=1e-4), told
 
 
-norms = Exercise("4.4 Undo the style", _undoes_the_style, 8, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+norms = Exercise("4.5 Undo the style", _undoes_the_style, 8, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -472,6 +743,46 @@ def style_norms(weight, style):
 
 
 norms.check(style_norms)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@norms.hide("kernels of three by three, and a larger batch")
+def _undoes_random_styles(answer):
+    stream = torch.Generator().manual_seed(45)
+    weight = torch.randn(5, 4, 3, 3, generator=stream)
+    style = torch.randn(6, 4, generator=stream)
+    got = answer(weight, style)
+    assert got.shape == (6, 5), f"shape {tuple(got.shape)}"
+    for row, out in torch.cartesian_prod(torch.arange(6), torch.arange(5)):
+        scaled = torch.cat([style[row, i] * weight[out, i] for i in range(4)])
+        wanted = (scaled.square().sum() + 1e-8) ** 0.5
+        assert abs(got[row, out] - wanted) < 1e-3, f"{got[row, out]}"
+
+
+@norms.hide("a style that switches everything off")
+def _undoes_no_style(answer):
+    got = answer(torch.ones(2, 3, 3, 3), torch.zeros(1, 3))
+    wanted = torch.full((1, 2), 1e-4)
+    assert torch.allclose(got, wanted, rtol=1e-2, atol=0), f"{got.tolist()}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _energies(weight, style):
+    return style @ weight.square().sum((2, 3)).T + 1e-8
+
+
+norms.refuse(
+    lambda weight, style: _energies(weight, style**2) ** -0.5,
+    "the root, not one over it",
+)
+norms.refuse(
+    lambda weight, style: _energies(weight, style**2),
+    "take the root",
+)
+norms.refuse(
+    lambda weight, style: _energies(weight, style) ** 0.5,
+    "the style scales weights before they are squared",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
