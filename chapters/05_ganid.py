@@ -155,7 +155,104 @@ Markdown(overview.table(head, lines_of))
 # Read the last two rows twice. Generated faces are alike to this recogniser, and a *random* one is not far
 # above the threshold. Whoever searches through thousands of them will find some below it. Passing
 # the threshold proves little here, and we will need a second opinion.
+
+# %% [markdown]
+# ### Exercise 5.1: one of many
 #
+# How probable is it that pure chance passes the threshold? `distances` are those of a sample of random
+# faces to the target; the share of them below the threshold estimates what one random face does. Return
+# the probability that at least one of $n$ random faces, drawn independently, is below it.
+# *(easy, 5 minutes, 1 point)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Let $p$ be the share of the sample that is below the threshold.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The opposite is easier: *no* face of $n$ is below it.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# One face misses with probability $1 - p$, and $n$ independent ones with $(1 - p)^n$.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _knows_chance(answer):
+    told = "one face in four passes; at least one of three: expected 0.5781"
+    got = answer(torch.tensor([0.6, 0.2, 0.8, 0.4]), 0.3, 3)
+    assert isinstance(got, float | int | torch.Tensor), f"{told}, got {got!r}"
+    assert getattr(got, "shape", ()) == (), f"{told}, one number, got {got}"
+    got = round(float(got), 4)
+    wrong = {
+        0.25: "that is one face's chance",
+        0.75: "chances don't add, two faces may pass at once",
+        0.0156: "that all of them pass",
+        0.4219: "that none of them passes",
+        0.4375: "above the threshold is a miss",
+    }
+    assert got not in wrong, f"{told}, got {got}; {wrong[got]}"
+    assert got == 0.5781, f"{told}, got {got}"
+
+
+chance = Exercise("5.1 One of many", _knows_chance, 5, 1, "easy")
+
+
+# %% tags=["exercise"]
+def chance_of_passing(distances, threshold, n):
+    """Probability that at least one of n random faces is below."""
+    return ...  # your lines
+
+
+chance.check(chance_of_passing)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@chance.hide("all pairs and threes of a sample, counted")
+def _counts_chance(answer):
+    stream = torch.Generator().manual_seed(51)
+    sample = torch.rand(9, generator=stream) + 0.2
+    for threshold in (0.3, 0.6, 1.0):
+        for n in (1, 2, 3):
+            ways = torch.cartesian_prod(*[sample] * n).view(-1, n)
+            wanted = float((ways < threshold).any(1).double().mean())
+            got = float(answer(sample, threshold, n))
+            assert abs(got - wanted) < 1e-5, f"{threshold}, {n}: {got}"
+
+
+@chance.hide("thousands of faces, a face at the threshold, and none below it")
+def _knows_extremes(answer):
+    sample = torch.tensor([0.25] + [0.5] * 999)
+    assert abs(float(answer(sample, 0.5, 1)) - 0.001) < 1e-6, "at the threshold"
+    assert abs(float(answer(sample, 0.3, 2000)) - 0.86480) < 1e-3, "many"
+    assert float(answer(sample, 0.25, 2000)) == 0, "none"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _share(distances, threshold):
+    return float((distances < threshold).float().mean())
+
+
+chance.refuse(lambda d, t, n: _share(d, t), "that is one face's chance")
+chance.refuse(lambda d, t, n: min(1.0, n * _share(d, t)), "chances don't add")
+chance.refuse(lambda d, t, n: _share(d, t) ** n, "that all of them pass")
+chance.refuse(lambda d, t, n: (1 - _share(d, t)) ** n, "that none of them")
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def chance_of_passing_solution(distances, threshold, n):
+    """One less the probability that all n miss."""
+    p = float((distances < threshold).double().mean())
+    return 1 - (1 - p) ** n
+
+
+chance.prove(chance_of_passing_solution)
+
+# %% [markdown]
 # ## Three things that a generator is said to do
 #
 # The search stands on three properties: a face keeps its identity when its input gets noise $n$ of up to half
@@ -282,10 +379,10 @@ lines_of = [
 Markdown(overview.table(("setting", "printed", "corrected"), lines_of))
 
 # %% [markdown]
-# ### Exercise 5.1: Select_Optimal
+# ### Exercise 5.2: Select_Optimal
 #
 # Given the candidates' distances and the best so far, say which input is the new $I_\text{opt}$: the index of the
-# closest candidate, or `None` when none of them is closer than before. *(5 minutes, 2 points)*
+# closest candidate, or `None` when none of them is closer than before. *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -306,17 +403,25 @@ Markdown(overview.table(("setting", "printed", "corrected"), lines_of))
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _selects(answer):
-    some = torch.tensor([0.5, 0.2, 0.9])
+    some = torch.tensor([0.5, 0.25, 0.9])
     got = answer(some, 0.4)
-    assert got is not None, "0.2 is below 0.4, so there is an index"
-    assert int(got) == 1, "0.2 is below 0.4: its index is 1"
-    assert answer(some, 0.1) is None, (
-        "nothing is closer than 0.1, yet the best was forgotten"
+    told = "0.25 is below 0.4: expected its index 1"
+    assert got is not None, f"{told}, got None"
+    assert isinstance(got, int | torch.Tensor), f"{told}, got {got!r}"
+    assert getattr(got, "shape", ()) == (), f"{told}, got {got}"
+    assert not isinstance(got, bool), f"{told}, got {got}"
+    assert abs(float(got) - 0.25) > 1e-6, f"{told}, got the distance itself"
+    assert got == 1, f"{told}, got {got}"
+    got = answer(some, 0.1)
+    assert got is None, (
+        f"nothing is closer than 0.1, yet the best was forgotten: got {got}"
     )
-    assert answer(some, 0.2) is None, "a tie is no improvement: return None"
+    got = answer(some, 0.25)
+    assert got is None, f"a tie is no improvement: expected None, got {got}"
 
 
-optimal = Exercise("5.1 Select_Optimal", _selects, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+optimal = Exercise("5.2 Select_Optimal", _selects, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
@@ -326,6 +431,52 @@ def select_optimal(distances, best):
 
 
 optimal.check(select_optimal)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@optimal.hide("many candidates, drawn at random")
+def _selects_of_many(answer):
+    stream = torch.Generator().manual_seed(52)
+    for count in (1, 2, 50, 400):
+        some = torch.rand(count, generator=stream)
+        wanted, least = None, 0.3
+        for row, one in enumerate(some.tolist()):
+            if one < least:
+                wanted, least = row, one
+        got = answer(some, 0.3)
+        assert got == wanted, f"{count}: {got}"
+        assert answer(some, float(some.min())) is None, f"{count}: a tie"
+
+
+@optimal.hide("the first pass, when there is no best yet")
+def _selects_first(answer):
+    got = answer(torch.tensor([3.5, 2.0, 4.0, 1.5]), float("inf"))
+    assert got == 3, f"got {got}"
+    got = answer(torch.tensor([1.5, 3.5]), float("inf"))
+    assert got == 0, f"index 0 is an index: {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+optimal.refuse(
+    lambda distances, best: int(distances.argmin()),
+    "the best was forgotten: got 1",
+)
+optimal.refuse(
+    lambda distances, best: (
+        int(distances.argmin()) if distances.min() <= best else None
+    ),
+    "a tie is no improvement",
+)
+optimal.refuse(
+    lambda distances, best: distances.min() if distances.min() < best else None,
+    "got the distance itself",
+)
+optimal.refuse(
+    lambda distances, best: (
+        int(distances.argmax()) if distances.min() < best else None
+    ),
+    "expected its index 1, got 2",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -375,9 +526,9 @@ figures.show(
 source(gradient.prior_penalty)
 
 # %% [markdown]
-# ### Exercise 5.2: one step downhill
+# ### Exercise 5.3: one step downhill
 #
-# Return $z - \eta \nabla_z d$ for any differentiable `distance(z)`. *(6 minutes, 2 points)*
+# Return $z - \eta \nabla_z d$ for any differentiable `distance(z)`. *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -399,19 +550,25 @@ source(gradient.prior_penalty)
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _steps_down(answer):
     start = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
-    got = torch.as_tensor(answer(start, lambda z: z.square().sum(1), 0.1))
-    assert not torch.allclose(got, 1.2 * start), (
-        "that goes uphill: mind the sign"
+    got = answer(start, lambda z: z.square().sum(1), 0.1)
+    wanted = f"the slope of |z|^2 is 2z: expected {(0.8 * start).tolist()}"
+    assert isinstance(got, torch.Tensor), f"{wanted}, got {got!r}"
+    assert got.shape == start.shape, f"{wanted}, got {got.tolist()}"
+    told = f"{wanted}, got {got.tolist()}"
+
+    def is_times(factor):
+        return torch.allclose(got, factor * start, atol=1e-5)
+
+    assert not is_times(1.2), f"that goes uphill, mind the sign; {told}"
+    assert not is_times(1), f"nothing moved, is the slope taken at z? {told}"
+    assert not is_times(0.9), (
+        f"the mean over the batch halves each row's step, sum; {told}"
     )
-    assert not torch.allclose(got, start), (
-        "nothing moved; is the gradient taken at z?"
-    )
-    assert torch.allclose(got, 0.8 * start, atol=1e-5), (
-        f"the slope of |z|^2 is 2z, so expect 0.8 z; got {got.tolist()}"
-    )
+    assert is_times(0.8), told
 
 
-downhill = Exercise("5.2 One step downhill", _steps_down, 6, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+downhill = Exercise("5.3 One step downhill", _steps_down, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -421,6 +578,71 @@ def step_down(z, distance, rate):
 
 
 downhill.check(step_down)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@downhill.hide("another distance, in batches of any size")
+def _steps_down_a_valley(answer):
+    stream = torch.Generator().manual_seed(53)
+    goal = torch.randn(6, generator=stream)
+    steep = torch.rand(6, generator=stream)
+    for count, rate in ((1, 0.3), (4, 0.05), (9, 1.0)):
+        z = torch.randn(count, 6, generator=stream)
+        got = answer(z, lambda v: (steep * (v - goal) ** 4).sum(1), rate)
+        wanted = z - rate * 4 * steep * (z - goal) ** 3
+        assert torch.allclose(got, wanted, rtol=1e-3, atol=1e-4), count
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@downhill.hide("the distance of unit embeddings, whose slope has no short form")
+def _steps_down_an_embedding(answer):
+    stream = torch.Generator().manual_seed(54)
+    layer, goal = torch.randn(2, 5, 5, generator=stream).double()
+
+    def far(z):
+        code = torch.nn.functional.normalize((z @ layer).tanh(), dim=1)
+        return (code - goal[0]).square().sum(1)
+
+    z = torch.randn(3, 5, generator=stream).double()
+    got = answer(z, far, 0.5)
+    for place in range(5):  # the slope by differences
+        step = 1e-5 * torch.eye(5).double()[place]
+        slope = (far(z + step) - far(z - step)) / 2e-5
+        wanted = z[:, place] - 0.5 * slope
+        assert torch.allclose(got[:, place], wanted, atol=1e-5), place
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _slope_at(z, total):
+    z = z.detach().requires_grad_()
+    return torch.autograd.grad(total(z), z)[0]
+
+
+downhill.refuse(
+    lambda z, distance, rate: (
+        z + rate * _slope_at(z, lambda v: distance(v).sum())
+    ),
+    "that goes uphill",
+)
+downhill.refuse(
+    lambda z, distance, rate: (
+        z - rate * _slope_at(z, lambda v: distance(v).mean())
+    ),
+    "the mean over the batch halves",
+)
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+downhill.refuse(
+    lambda z, distance, rate: (
+        z - rate * _slope_at(z, lambda v: distance(v).sum()).sign()
+    ),
+    "the slope of |z|^2 is 2z",
+)
+downhill.refuse(
+    lambda z, distance, rate: z - rate * distance(z)[:, None],
+    "the slope of |z|^2 is 2z",
+)
+downhill.refuse(lambda z, distance, rate: z.clone(), "nothing moved")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -709,10 +931,10 @@ Markdown(
 )
 
 # %% [markdown]
-# ### Exercise 5.3: take out what two attributes share
+# ### Exercise 5.4: take out what two attributes share
 #
 # Vectors leak: men wear more beards. Return `v` without its part along `other`, so that adding it changes nothing in
-# that direction. *(6 minutes, 2 points)*
+# that direction. *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -734,17 +956,26 @@ Markdown(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _takes_out(answer):
     v, other = torch.tensor([3.0, 4.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
-    got = torch.as_tensor(answer(v, other))
-    assert got.shape == v.shape, "return a vector of the same length"
-    assert abs(float(got @ other)) < 1e-5, (
-        f"still {float(got @ other):.2f} along `other`; does its length matter?"
+    got, told = answer(v, other), "expected [3.0, 0.0, 0.0]"
+    assert isinstance(got, torch.Tensor), f"{told}, got {got!r}"
+    told = f"{told}, got {got.tolist()}"
+    assert got.shape == v.shape, f"a vector of three: {told}"
+    part = torch.allclose(got, torch.tensor([0.0, 4.0, 0.0]), atol=1e-5)
+    assert not part, f"that is the part along `other`; what is left? {told}"
+    assert not torch.allclose(got, v - other), (
+        f"take out v's part along `other`, not `other` itself: {told}"
+    )
+    along = float(got @ other)
+    assert abs(along) < 1e-5, (
+        f"still {along:.2f} along `other`, whose length must not matter: {told}"
     )
     assert torch.allclose(got, torch.tensor([3.0, 0.0, 0.0])), (
-        "nothing but the part along `other` may go"
+        f"nothing but the part along `other` may go: {told}"
     )
 
 
-without = Exercise("5.3 Take out what two share", _takes_out, 6, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+without = Exercise("5.4 Take out what two share", _takes_out, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
@@ -754,6 +985,47 @@ def take_out(v, other):
 
 
 without.check(take_out)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@without.hide("vectors of a hundred numbers, and `other` of any length")
+def _takes_out_anything(answer):
+    stream = torch.Generator().manual_seed(55)
+    for v, other in torch.randn(20, 2, 100, generator=stream).double():
+        rest, *more = (answer(v, scale * other) for scale in (1, -4, 0.05))
+        assert abs(float(rest @ other)) < 1e-6, "not orthogonal"
+        gone = v - rest
+        along = gone @ other / (gone.norm() * other.norm())
+        assert abs(abs(float(along)) - 1) < 1e-6, "more than the part is gone"
+        assert all(torch.allclose(rest, one) for one in more), "length"
+
+
+@without.hide("a vector along `other`, and one that shares nothing with it")
+def _takes_out_all_or_nothing(answer):
+    other = torch.tensor([1.0, -2.0, 2.0, 0.0])
+    assert answer(-3 * other, other).abs().max() < 1e-5, "all of it"
+    alone = torch.tensor([2.0, 1.0, 0.0, 5.0])
+    assert torch.allclose(answer(alone, other), alone), "nothing of it"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+without.refuse(
+    lambda v, other: v - (v @ other) * other,
+    "still -24.00 along `other`, whose length must not matter",
+)
+without.refuse(
+    lambda v, other: v - (v @ other) / other.norm() * other,
+    "still -8.00 along `other`, whose length must not matter",
+)
+without.refuse(lambda v, other: v - other, "not `other` itself")
+without.refuse(
+    lambda v, other: (v @ other) / (other @ other) * other,
+    "that is the part along `other`",
+)
+without.refuse(
+    lambda v, other: torch.zeros(3),
+    "nothing but the part along `other` may go",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -855,6 +1127,123 @@ figures.show(
 # %% [markdown]
 # A vector of one pair of faces changes the attribute too. But it carries everything else that the two differ in, and
 # the edited face is as far from the unedited one as a stranger ({numref}`figure-ganid-averaging`). Averaging is what makes the arithmetic an *edit*.
+
+# %% [markdown]
+# ### Exercise 5.5: how many are several?
+#
+# Suppose that the inputs of each side are normal around the side's true mean, with a variance of one in
+# each of their $m$ components. Then the mean over $n$ of them carries noise of variance $1/n$ a component,
+# and $v$ in (5.7) carries the noise of two such means. Return the smallest $n$ for which that noise is
+# at most a `share` of $\lVert v \rVert$ long (the root of its mean squared length, with the given $v$ taken
+# for the true one). *(hard, 7 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# The two means are independent. What is the variance of one component of their difference?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The squared length adds up $m$ components: on average it is $2m / n$.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Solve $2m / n \le (\text{share} \cdot \lVert v \rVert)^2$ for $n$, and round up: `-(-a // b)` is $a / b$
+# rounded up.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _counts_faces(answer):
+    told = "|v| = 2, m = 4, a share of a half: expected 8 faces a side"
+    got = answer(torch.ones(4), 0.5)
+    assert isinstance(got, int | float | torch.Tensor), f"{told}, got {got!r}"
+    assert getattr(got, "shape", ()) == (), f"{told}, got {got}"
+    got = round(float(got), 2)
+    assert got != 4, f"{told}, got 4; both means are noisy, variances add"
+    assert got != 2, f"{told}, got 2; all m components are noisy"
+    assert got != 16, f"{told}, got 16; variances add, deviations don't"
+    assert got not in (3, 2.83), f"{told}, got {got:g}; square |v| and share"
+    assert got == 8, f"{told}, got {got:g}"
+    told = "|v| = 3, m = 3, a share of a half: 2.67 faces, expected 3"
+    got = float(answer(torch.tensor([1.0, 2.0, 2.0]), 0.5))
+    assert got == 3, f"{told}, got {got:.3g}; fewer than enough, or a fraction"
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+several = Exercise("5.5 How many are several?", _counts_faces, 7, 2, "hard")
+
+
+# %% tags=["exercise"]
+def faces_needed(v, share):
+    """Faces on each side, for noise of at most `share` of v's length."""
+    return ...  # your lines
+
+
+several.check(faces_needed)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@several.hide("vectors and shares drawn at random")
+def _counts_faces_upwards(answer):
+    stream = torch.Generator().manual_seed(56)
+    for m, share in ((2, 0.9), (10, 0.31), (100, 0.17), (512, 0.77)):
+        v = torch.randn(m, generator=stream).double()
+        n = 1
+        while (2 * m / n) ** 0.5 > share * float(v.norm()):
+            n += 1
+        assert answer(v, share) == n, f"{m}, {share}: {n}"
+
+
+@several.hide("a vector so long that one face is enough")
+def _needs_one_face(answer):
+    assert answer(torch.full((9,), 50.0), 0.5) == 1, "one face a side"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@several.hide("noise that is really drawn")
+def _counts_drawn_faces(answer):
+    stream = torch.Generator().manual_seed(57)
+    v = torch.linspace(-0.5, 0.5, 200)
+    n = int(answer(v, 0.5))
+    noise = torch.randn(20, 2, n, 200, generator=stream).mean(2)
+    drawn = (noise[:, 0] - noise[:, 1]).square().sum(1).mean().sqrt()
+    assert abs(float(drawn / v.norm()) - 0.5) < 0.04, f"{n} faces"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _rounded_up(number):
+    return int(-(-number // 1))
+
+
+several.refuse(
+    lambda v, share: _rounded_up(len(v) / (share * float(v.norm())) ** 2),
+    "both means are noisy, variances add",
+)
+several.refuse(
+    lambda v, share: _rounded_up(2 / (share * float(v.norm())) ** 2),
+    "all m components are noisy",
+)
+several.refuse(
+    lambda v, share: round(2 * len(v) / (share * float(v.norm())) ** 2 - 0.5),
+    "2.67 faces, expected 3, got 2",
+)
+several.refuse(
+    lambda v, share: _rounded_up(4 * len(v) / (share * float(v.norm())) ** 2),
+    "variances add, deviations don't",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def faces_needed_solution(v, share):
+    """The noise of a difference has the length sqrt(2 m / n)."""
+    wanted = 2 * len(v) / (share * float(v.norm())) ** 2
+    return int(-(-wanted // 1))
+
+
+several.prove(faces_needed_solution)
 
 # %% [markdown]
 # ## The claims
