@@ -138,7 +138,7 @@ figures.show(
 # ### Exercise 6.1: what moves whom
 #
 # In (6.3) $G'$ minimises $-k_P L_\text{cyc}$, and by (6.1) it also minimises $\lambda L_\text{cyc}$ with $\lambda = 0.5$, and (6.3) is weighted by
-# $0.5$ too. Write the factor with which $L_\text{cyc}$ counts for $G'$ in all, as a function of $k_P$. *(4 minutes, 1 point)*
+# $0.5$ too. Write the factor with which $L_\text{cyc}$ counts for $G'$ in all, as a function of $k_P$. *(easy, 4 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -158,25 +158,65 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _number(got):
+    """An answer as a float; says what came where it is none."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def _tensor(got, shape):
+    """An answer as floats; says what came where it is no such tensor."""
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == shape, (
+        f"expected the shape {shape}, got {tuple(got.shape)}"
+    )
+    return got.detach().float()
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _weighs(answer):
     for k, expected in ((0.0, 0.5), (0.4, 0.3), (1.0, 0.0)):
-        got = answer(k)
-        assert got is not None, "return a number"
-        assert abs(got - expected) < 1e-9, (
-            f"at k = {k} expect {expected}, got {got}"
+        got = _number(answer(k))
+        right = abs(got - expected) < 1e-6
+        assert right or not k or abs(got - 0.5 + k) > 1e-6, (
+            f"at k = {k} expected {expected}, got {got:g}: all of (6.3) is "
+            "weighted by 0.5, its cycle too"
         )
+        assert right or abs(got - 0.5 - 0.5 * k) > 1e-6, (
+            f"at k = {k} expected {expected}, got {got:g}: the minus of (6.3)"
+        )
+        assert right, f"at k = {k} expected {expected}, got {got:g}"
 
 
-weight = Exercise("6.1 What moves whom", _weighs, 4, 1)
+weight = Exercise("6.1 What moves whom", _weighs, 4, 1, "easy")
 
 
 # %% tags=["exercise"]
 def cycle_weight(k):
     """The factor of the cycle loss in what G' minimises."""
-    return ...  # your lines
+    return ...  # your line
 
 
 weight.check(cycle_weight)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@weight.hide("the slope of all that G' minimises, at other k")
+def _is_the_slope(answer):
+    for k in torch.rand(9, generator=torch.Generator().manual_seed(61)):
+        cycle = torch.tensor(0.3, requires_grad=True)
+        pairs = torch.tensor(0.2) - k * cycle
+        (slope,) = torch.autograd.grad(0.5 * cycle + 0.5 * pairs, cycle)
+        assert abs(_number(answer(float(k))) - float(slope)) < 1e-5, f"k = {k}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+weight.refuse(lambda k: 0.5 - k, "all of (6.3) is weighted by 0.5")
+weight.refuse(lambda k: 0.5 + 0.5 * k, "the minus of (6.3)")
+weight.refuse(lambda k: -0.5 * k, "at k = 0.0 expected 0.5, got -0")
+weight.refuse(lambda k: "0.5 - 0.5 k", "expected one number")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -206,8 +246,101 @@ figures.show(
 
 # %% [markdown]
 # BEGAN's $k$ goes on until the balance is restored or $k$ is 1. The printed rule counts its own $k$ against itself, and stops
-# at $(\gamma\, \mathcal L(x) - L_G) / (\gamma\, L_G)$, with the balance not restored. The authors' code has BEGAN's rule, and so have we.
+# sooner, with the balance not restored. The authors' code has BEGAN's rule, and so have we.
 #
+# ### Exercise 6.2: where k comes to rest
+#
+# The printed rule moves $k$ in proportion to $\gamma L_D - L_G$, with $L_D = \mathcal L(x) - k\, L_G$, and keeps it between 0 and 1. Let the errors
+# $\mathcal L(x)$ (`real`) and $L_G$ (`made`) stay as they are. Where does $k$ come to rest? Compare with the figure: its errors are 0.20 and 0.08, and $\gamma$ is
+# 0.5. *(medium, 6 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# It rests where it no longer moves: $\gamma\,(\mathcal L(x) - k\, L_G) = L_G$.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Solve for $k$: $(\gamma\, \mathcal L(x) - L_G) / (\gamma\, L_G)$. Faces that are hard to copy make it negative, very easy ones larger than 1.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `min(1.0, max(0.0, (gamma * real - made) / (gamma * made)))`
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _rests(answer):
+    for real, made, gamma, expected in (
+        (0.20, 0.08, 0.5, 0.5),
+        (0.20, 0.15, 0.5, 0.0),
+        (0.20, 0.02, 0.5, 1.0),
+        (0.30, 0.20, 0.7, 1 / 14),
+    ):
+        got = _number(answer(real, made, gamma))
+        where = (
+            f"L(x) = {real}, L_G = {made}, gamma = {gamma}: expected "
+            f"{expected:.3f}, got {got:.3f}"
+        )
+        whole = (gamma * real - made) / made
+        assert 0 <= got <= 1, f"{where}: k stays within 0 and 1"
+        assert abs(got - expected) < 1e-4 or abs(got - whole) > 1e-4, (
+            f"{where}: gamma multiplies all of L_D, so k L_G as well"
+        )
+        assert abs(got - expected) < 1e-4, where
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+rests = Exercise("6.2 Where k comes to rest", _rests, 6, 2, "medium")
+
+
+# %% tags=["exercise"]
+def resting_k(real, made, gamma):
+    """Where the printed rule leaves k, from errors that stay the same."""
+    return ...  # your lines
+
+
+rests.check(resting_k)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@rests.hide("the rule itself, followed for many steps")
+def _rests_where_the_rule_does(answer):
+    drawn = torch.rand(12, 3, generator=torch.Generator().manual_seed(64))
+    for a, b, c in drawn.tolist():
+        real, gamma = 0.2 + 0.3 * a, 0.3 + 0.6 * c
+        made = gamma * real * (0.4 + 0.8 * b)
+        errors = (torch.full((1, 400), error) for error in (real, made))
+        path = readings.k_paths(*errors, gamma=gamma, rate=4.0)["printed"]
+        got, expected = _number(answer(real, made, gamma)), float(path[0, -1])
+        assert abs(got - expected) < 1e-3, f"expected {expected}, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+rests.refuse(
+    lambda x, g, gamma: (gamma * x - g) / (gamma * g), "within 0 and 1"
+)
+rests.refuse(
+    lambda x, g, gamma: min(1.0, max(0.0, (gamma * x - g) / g)),
+    "gamma multiplies all of L_D",
+)
+rests.refuse(
+    lambda x, g, gamma: 1.0 if gamma * x > g else 0.0,  # BEGAN's own rule
+    "expected 0.500, got 1.000",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def resting_k_solution(real, made, gamma):
+    """Where gamma L_D is L_G, kept within 0 and 1."""
+    return min(1.0, max(0.0, (gamma * real - made) / (gamma * made)))
+
+
+rests.prove(resting_k_solution)
+
+# %% [markdown]
 # ## Who is it?
 #
 # A critic doesn't mind if all views of a person come out as somebody else, as long as they are photographs. So a frozen recogniser $C$ looks at
@@ -235,9 +368,9 @@ figures.show(
 )
 
 # %% [markdown]
-# ### Exercise 6.2: one face
+# ### Exercise 6.3: one face
 #
-# Write (6.4) for one embedding `e`, its own centroid and the others. *(8 minutes, 3 points)*
+# Write (6.4) for one embedding `e`, its own centroid and the others. *(hard, 8 minutes, 3 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -257,27 +390,126 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _by_the_letter(e, own, others, variance, margin):
+    """(6.4) as it is written, number by number."""
+
+    def near(c):
+        squared = sum((x - y) ** 2 for x, y in zip(e, c, strict=True))
+        return torch.exp(-squared.double() / (2 * variance))
+
+    top = near(own) / torch.exp(torch.tensor(margin).double())
+    return float(-torch.log(top / sum(near(c) for c in others)))
+
+
+def _told(got, expected, others):
+    """Says which of several known mistakes a number is."""
+    for mistake, value in others.items():
+        assert abs(got - value) > 1e-4, (
+            f"expected {expected:.4f}, got {got:.4f}: {mistake}"
+        )
+    assert abs(got - expected) < 1e-4, f"expected {expected:.4f}, got {got:.4f}"
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _pulls(answer):
     e, own = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
-    others = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
-    got = float(answer(e, own, others, 0.5, 1.0))
-    expected = 1.0 + torch.log(torch.tensor(2.0)).item()
-    assert abs(got + expected) > 1e-5, "the sign of the whole: minus the log"
-    assert abs(got - expected) < 1e-5, f"expect {expected:.4f}, got {got:.4f}"
-    near = float(answer(own, own, others, 0.5, 1.0))
-    assert near < got, "a face at its own centroid must cost less"
+    others = torch.tensor([[1.0, 2.0], [1.0, -1.0]])
+    expected = _by_the_letter(e, own, others, 0.5, 1.0)
+    got = _number(answer(e, own, others, 0.5, 1.0))
+    everybody = torch.cat([own[None], others])
+    mistakes = {
+        "the sign of the whole: minus the log": -expected,
+        "the margin is missing": expected - 1,
+        "the margin makes it harder, so it adds to the loss": expected - 2,
+        "the sum leaves a face's own centroid out": _by_the_letter(
+            e, own, everybody, 0.5, 1.0
+        ),
+        "it is divided by two variances": _by_the_letter(
+            e, own, others, 0.25, 1.0
+        ),
+    }
+    _told(got, expected, mistakes)
 
 
-one_face = Exercise("6.2 One face", _pulls, 8, 3)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+one_face = Exercise("6.3 One face", _pulls, 8, 3, "hard")
 
 
 # %% tags=["exercise"]
 def set_loss(e, own, others, variance, margin):
     """Equation 6.4 for one face."""
-    return torch.tensor(0.0)  # your lines
+    return ...  # your lines
 
 
 one_face.check(set_loss)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@one_face.hide("other centroids, variances and margins")
+def _pulls_elsewhere(answer):
+    random = torch.Generator().manual_seed(62)
+    for people, features, variance, margin in (
+        (1, 3, 0.7, 0.0),
+        (5, 8, 2.0, 0.5),
+        (12, 4, 1.0, 3.0),
+    ):
+        e, own = torch.randn(2, features, generator=random)
+        others = torch.randn(people, features, generator=random)
+        expected = _by_the_letter(e, own, others, variance, margin)
+        got = _number(answer(e, own, others, variance, margin))
+        assert abs(got - expected) < 1e-3, f"{people}: {expected}, got {got}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@one_face.hide("faces that are far from everybody")
+def _pulls_from_afar(answer):
+    e, own = torch.zeros(4), torch.tensor([30.0, 0.0, 0.0, 0.0])
+    others = torch.diag(torch.tensor([0.0, 10.0, 20.0, 0.0]))[1:3]
+    got = _number(answer(e, own, others, 0.5, 1.0))
+    assert abs(got - 801) < 0.01, f"expected 801, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _wrongly(near, far, margin):
+    """(6.4) of other exponents, and with the sign of the margin given."""
+    return far.logsumexp(0) - near + margin
+
+
+one_face.refuse(
+    lambda e, own, others, v, m: (
+        (-(e - own).square().sum() / (2 * v) - m)
+        - (-(e - others).square().sum(1) / (2 * v)).logsumexp(0)
+    ),
+    "the sign of the whole",
+)
+one_face.refuse(
+    lambda e, own, others, v, m: _wrongly(
+        -(e - own).square().sum() / (2 * v),
+        -(e - others).square().sum(1) / (2 * v),
+        -m,
+    ),
+    "so it adds to the loss",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+one_face.refuse(
+    lambda e, own, others, v, m: _wrongly(
+        -(e - own).square().sum() / v, -(e - others).square().sum(1) / v, m
+    ),
+    "divided by two variances",
+)
+one_face.refuse(
+    lambda e, own, others, v, m: _wrongly(
+        -(e - own).square().sum() / (2 * v),
+        -(e - torch.cat([own[None], others])).square().sum(1) / (2 * v),
+        m,
+    ),
+    "leaves a face's own centroid out",
+)
+one_face.refuse(
+    lambda e, own, others, v, m: (e - others).square(), "one number"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -318,9 +550,9 @@ Markdown(
 # Both have their price. The printed centroid *is* the last face, and (6.4) compares two faces in place of a face and a person.
 # The momentum is calm and late. The authors' code keeps 0.95, and so do we.
 #
-# ### Exercise 6.3: a centroid that remembers
+# ### Exercise 6.4: a centroid that remembers
 #
-# Return the centroid after a face came in, with $\beta$ the share that is *kept*. *(4 minutes, 1 point)*
+# Return the centroid after a face came in, with $\beta$ the share that is *kept*. *(easy, 4 minutes, 1 point)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -342,25 +574,53 @@ Markdown(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _remembers(answer):
     c, face = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    got = torch.as_tensor(answer(c, face, 0.95))
+    got = _tensor(answer(c, face, 0.95), (2,))
+    told = ", ".join(f"{value:.3f}" for value in got)
     assert not torch.allclose(got, torch.tensor([0.05, 0.95])), (
-        "that is the printed reading: 95 % of the way to the face"
+        f"expected (0.95, 0.05), got ({told}): that is the printed reading, "
+        "95 % of the way to the face"
+    )
+    assert abs(float(got.sum()) - 1) < 1e-5, (
+        f"expected (0.95, 0.05), got ({told}): the two weights of a mean "
+        "should add up to 1"
     )
     assert torch.allclose(got, torch.tensor([0.95, 0.05])), (
-        f"expect (0.95, 0.05), got {got.tolist()}"
+        f"expected (0.95, 0.05), got ({told})"
     )
 
 
-follows = Exercise("6.3 A centroid that remembers", _remembers, 4, 1)
+follows = Exercise("6.4 A centroid that remembers", _remembers, 4, 1, "easy")
 
 
 # %% tags=["exercise"]
 def follow(centroid, face, beta):
     """The centroid after one face, which keeps the share beta of itself."""
-    return centroid  # your lines
+    return ...  # your line
 
 
 follows.check(follow)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@follows.hide("a person with many faces, and another beta")
+def _remembers_many(answer):
+    random, one = torch.Generator().manual_seed(63), torch.tensor([0])
+    for beta in (0.0, 0.3, 0.99, 1.0):
+        centroid = torch.randn(1, 8, generator=random)
+        for face in torch.randn(6, 1, 8, generator=random):
+            got = _tensor(answer(centroid[0], face[0], beta), (8,))
+            centroid = losses.move_centroids(centroid, face, one, beta=beta)
+            assert torch.allclose(got, centroid[0], atol=1e-5), f"{beta}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+follows.refuse(
+    lambda c, face, beta: c - beta * (c - face), "the printed reading"
+)
+follows.refuse(lambda c, face, beta: beta * c + face, "should add up to 1")
+follows.refuse(
+    lambda c, face, beta: (c + face) / 2, "expected (0.95, 0.05), got (0.500"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -606,6 +866,126 @@ print(
     f"pose, error against the truth: renders {pose['of_render']:.1f} degrees, "
     f"generated {pose['of_truth']:.1f} degrees"
 )
+
+# %% [markdown]
+# ### Exercise 6.5: a stranger's render
+#
+# Something was read off the renders and off the generated faces, pose angles for example: rows of `renders` and `made`, (faces, numbers), belong together, and
+# `people` says who is on them. Compute the ratio: the mean distance from a face's numbers to those of its own render, over the mean
+# distance to all renders of *other people* (the table draws some of them). *(medium, 6 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# `torch.cdist(made, renders)` has all distances, a row for each generated face. Where in it are the own renders?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# On the diagonal. Strangers' are where `people[:, None] != people`: another view of the same person is none.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `apart.diagonal().mean() / apart[strangers].mean()`
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _kept_by_the_letter(renders, made, people):
+    """The ratio, pair by pair."""
+    own, strangers = [], []
+    for i, face in enumerate(made):
+        for j, render in enumerate(renders):
+            apart = float((face - render).square().sum().sqrt())
+            if i == j:
+                own.append(apart)
+            elif people[i] != people[j]:
+                strangers.append(apart)
+    own, strangers = (sum(part) / len(part) for part in (own, strangers))
+    return own / strangers
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _keeps(answer):
+    renders = torch.tensor([[0, 0, 0], [9, 0, 0], [0, 20, 0], [0, 0, 40.0]])
+    made, people = renders + torch.tensor([3, 4, 0]), torch.tensor([0, 0, 1, 1])
+    got = _number(answer(renders, made, people))
+    expected, apart = (
+        _kept_by_the_letter(renders, made, people),
+        torch.cdist(made, renders),
+    )
+    mistakes = {
+        "it should be 0 where all is kept": 1 / expected,
+        "a face's own render is no stranger's": 5 / float(apart.mean()),
+        "other views of the same person are no strangers'": _kept_by_the_letter(
+            renders, made, torch.arange(4)
+        ),
+        "that is the error, before it is divided": 5.0,
+    }
+    _told(got, expected, mistakes)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+keeps = Exercise("6.5 A stranger's render", _keeps, 6, 2, "medium")
+
+
+# %% tags=["exercise"]
+def kept_ratio(renders, made, people):
+    """The error to the own render over that to other people's renders."""
+    return ...  # your lines
+
+
+keeps.check(kept_ratio)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@keeps.hide("a crowd in which people have different numbers of views")
+def _keeps_of_a_crowd(answer):
+    random = torch.Generator().manual_seed(65)
+    people = torch.tensor([3, 0, 0, 3, 1, 1, 1, 7, 3])
+    for features, noise in ((3, 0.5), (10, 2.0)):
+        renders = torch.randn(9, features, generator=random)
+        made = renders + noise * torch.randn(9, features, generator=random)
+        expected = _kept_by_the_letter(renders, made, people)
+        got = _number(answer(renders, made, people))
+        assert abs(got - expected) < 1e-4, f"expected {expected}, got {got}"
+
+
+@keeps.hide("faces that keep everything")
+def _keeps_all(answer):
+    renders = torch.arange(12.0).reshape(4, 3)
+    got = _number(answer(renders, renders, torch.tensor([0, 1, 1, 2])))
+    assert abs(got) < 1e-3, f"expected 0, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _own(renders, made):
+    return (made - renders).norm(dim=1).mean()
+
+
+keeps.refuse(lambda r, m, who: _own(r, m), "before it is divided")
+keeps.refuse(
+    lambda r, m, who: _own(r, m) / torch.cdist(m, r).mean(),
+    "a face's own render is no stranger's",
+)
+keeps.refuse(
+    lambda r, m, who: (
+        _own(r, m) / torch.cdist(m, r)[torch.eye(len(r)) == 0].mean()
+    ),
+    "other views of the same person",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def kept_ratio_solution(renders, made, people):
+    """All pairs at once: the diagonal, and the pairs of two people."""
+    apart = torch.cdist(made, renders)
+    strangers = people[:, None] != people
+    return apart.diagonal().mean() / apart[strangers].mean()
+
+
+keeps.prove(kept_ratio_solution)
 
 # %% [markdown]
 # ### Against its rivals
