@@ -638,10 +638,6 @@ downhill.refuse(
     ),
     "the slope of |z|^2 is 2z",
 )
-downhill.refuse(
-    lambda z, distance, rate: z - rate * distance(z)[:, None],
-    "the slope of |z|^2 is 2z",
-)
 downhill.refuse(lambda z, distance, rate: z.clone(), "nothing moved")
 
 
