@@ -33,6 +33,7 @@ people = 2  # rendered and generated people, each, beside the photograph
 budget = 2000  # faces that a search may draw
 faces = 200  # faces behind each curve
 labelled = 2000  # faces that the attribute vectors are made of
+sought = 0  # whom the first picture looks for: a place in the crowd below
 pictures = ""  # your own: files of one person, with commas between
 seed = 0  # where the random numbers start
 
@@ -73,7 +74,7 @@ if pictures:
     crowd = [targets.read_person(files, "largest"), *crowd]
 
 # %%
-somebody = crowd[0]
+somebody = crowd[sought]
 first = {}
 for name, share in (("random", 1), ("greedy", 1), ("gradient", 0.1)):
     spend = search.Settings(int(budget * share), threshold=0, seed=seed)

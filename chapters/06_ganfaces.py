@@ -31,6 +31,7 @@
 # %% tags=["parameters"]
 identities = 8  # people in the sheets
 steps = 150  # steps of the training run in this chapter
+set_weight = 0.05  # of the set-based loss, in that run
 weights = ""  # "" takes the shipped generator; else a file of your own
 seed = 0  # where the random numbers start
 
@@ -659,6 +660,7 @@ small = dataclasses.replace(
     people=domains.people,
     translator=networks.Shape(width=8),
     critic_width=8,
+    weights=dataclasses.replace(training.BOOK.weights, identity_set=set_weight),
 )
 curve = live_curve.LiveCurve(every=5)
 with torch.random.fork_rng():
