@@ -152,7 +152,7 @@ Markdown(
 # ### Exercise 7.1: 63, 64, 127, 128
 #
 # The table prints that a $3 \times 3$ deconvolution with padding 1 and stride 2 takes 32 to 64, the next one 64 to 127, and a last one with
-# kernel 10, padding 4 and stride 1 gives 128. One of the three can't be. Write the size that a deconvolution gives. *(5 minutes, 2 points)*
+# kernel 10, padding 4 and stride 1 gives 128. One of the three can't be. Write the size that a deconvolution gives. *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -172,6 +172,24 @@ Markdown(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _number(got):
+    """An answer as a float; says what came where it is none."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def _tensor(got, shape):
+    """An answer as floats; says what came where it is no such tensor."""
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == shape, (
+        f"expected the shape {shape}, got {tuple(got.shape)}"
+    )
+    return got.detach().float()
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _grows(answer):
     for given, expected in (
         ((32, 3, 2, 1, 0), 63),
@@ -179,24 +197,63 @@ def _grows(answer):
         ((64, 3, 2, 1, 0), 127),
         ((127, 10, 1, 4, 0), 128),
     ):
-        got = answer(*given)
-        assert got is not None, "return a number"
-        assert got == expected, (
+        n, kernel, stride, padding, _ = given
+        got, forth = _number(answer(*given)), n + 2 * padding - kernel
+        said = (
             f"n, kernel, stride, padding, output padding = {given}: "
-            f"expect {expected}, got {got}"
+            f"expected {expected}, got {got:g}"
         )
+        back = got == forth // stride + 1
+        assert not back, f"{said}: a convolution gives that; go back"
+        off = got == expected + stride and stride > 1
+        assert not off, f"{said}: between n pixels there are n - 1 strides"
+        assert got == expected, said
 
 
-sizes_up = Exercise("7.1 63, 64, 127, 128", _grows, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+sizes_up = Exercise("7.1 63, 64, 127, 128", _grows, 5, 2, "medium")
 
 
 # %% tags=["exercise"]
 def deconvolved(n, kernel, stride, padding, output_padding):
     """The side after a deconvolution of a side of n pixels."""
-    return ...  # your lines
+    return ...  # your line
 
 
 sizes_up.check(deconvolved)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@sizes_up.hide("layers of other sizes, against torch's own")
+def _grows_like_torch(answer):
+    for given in (
+        (5, 4, 3, 0, 2),
+        (7, 5, 4, 2, 3),
+        (16, 4, 2, 1, 0),
+        (9, 1, 1, 0, 0),
+        (11, 7, 5, 3, 1),
+    ):
+        n, *how = given
+        layer = torch.nn.ConvTranspose1d(1, 1, *how)
+        expected = layer(torch.zeros(1, 1, n)).shape[2]
+        assert _number(answer(*given)) == expected, f"{given}: {expected}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+sizes_up.refuse(
+    lambda n, k, s, p, o: (n + 2 * p - k) // s + 1, "a convolution gives that"
+)
+sizes_up.refuse(
+    lambda n, k, s, p, o: n * s - 2 * p + k + o, "there are n - 1 strides"
+)
+sizes_up.refuse(
+    lambda n, k, s, p, o: (n - 1) * s - 2 * p + k,
+    "(32, 3, 2, 1, 1): expected 64, got 63",
+)
+sizes_up.refuse(
+    lambda n, k, s, p, o: (n - 1) * s - p + k + o,  # one side's padding
+    "(32, 3, 2, 1, 0): expected 63, got 64",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -261,7 +318,7 @@ figures.show(
 # %% [markdown]
 # ### Exercise 7.2: what $T$ is paid for
 #
-# Write what $T$ minimises, from the logit $\ell$ of a transformed face, in the non-saturating form. *(4 minutes, 2 points)*
+# Write what $T$ minimises, from the logit $\ell$ of a transformed face, in the non-saturating form. *(medium, 4 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -283,28 +340,65 @@ figures.show(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _paid(answer):
     logits = torch.tensor([-200.0, -3.0, 0.0, 3.0])
-    got = answer(logits)
-    assert got is not None, "return a tensor"
-    assert got.shape == logits.shape, "one value each"
-    assert torch.isfinite(got).all(), "overflow at -200: use softplus"
+    got = _tensor(answer(logits), (4,))
     expected = losses.attribute_transform(logits, "non-saturating")
     saturating = losses.attribute_transform(logits, "corrected")
+    a, b = (", ".join(f"{x:.2f}" for x in row) for row in (expected, got))
+    said = f"of the logits -200, -3, 0, 3 expected {a}, got {b}"
+    assert torch.isfinite(got).all(), f"{said}: overflow; use softplus"
     assert not torch.allclose(got, saturating), (
-        "that is log(1 - D), which goes flat where D is sure"
+        f"{said}: that is log(1 - D), which goes flat where D is sure"
     )
-    assert torch.allclose(got, expected), f"expect {expected}, got {got}"
+    assert not torch.allclose(got, -saturating), (
+        f"{said}: T would be paid for being found out; mind the logit's sign"
+    )
+    assert not torch.allclose(got, -expected), (
+        f"{said}: that is log D, and T minimises"
+    )
+    assert torch.allclose(got, expected, atol=1e-4), said
 
 
-paid = Exercise("7.2 What T is paid for", _paid, 4, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+paid = Exercise("7.2 What T is paid for", _paid, 4, 2, "medium")
 
 
 # %% tags=["exercise"]
 def for_transform(logits):
     """Minus the log of D, from its logits."""
-    return torch.zeros_like(logits)  # your lines
+    return ...  # your line
 
 
 paid.check(for_transform)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@paid.hide("logits of a large batch, in rows")
+def _paid_for_many(answer):
+    logits = 4 * torch.randn(5, 7, generator=torch.Generator().manual_seed(72))
+    got = _tensor(answer(logits), (5, 7))
+    expected = -torch.log(1 / (1 + torch.exp(-logits.double())))
+    assert torch.allclose(got, expected.float(), atol=1e-4)
+
+
+@paid.hide("a D that is very sure, either way")
+def _paid_when_sure(answer):
+    got = _tensor(answer(torch.tensor([-1e4, 1e4])), (2,))
+    assert torch.allclose(got, torch.tensor([1e4, 0.0])), f"{got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+paid.refuse(
+    lambda logits: -torch.nn.functional.softplus(logits), "that is log(1 - D)"
+)
+paid.refuse(lambda logits: -logits.sigmoid().log(), "overflow")
+paid.refuse(
+    lambda logits: torch.nn.functional.softplus(logits), "mind the logit's sign"
+)
+paid.refuse(torch.nn.functional.logsigmoid, "that is log D, and T minimises")
+paid.refuse(
+    lambda logits: torch.nn.functional.softplus(-logits).mean(),
+    "expected the shape (4,), got ()",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -336,7 +430,7 @@ source(losses.identity_loss)
 # %% [markdown]
 # ### Exercise 7.3: one layer
 #
-# Write the content loss of a layer's maps `a` and `b`, of shape (batch, channels, height, width), one value per face. *(5 minutes, 2 points)*
+# Write the content loss of a layer's maps `a` and `b`, of shape (batch, channels, height, width), one value per face. *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -359,28 +453,59 @@ source(losses.identity_loss)
 def _compares(answer):
     a = torch.zeros(2, 3, 4, 5)
     b = torch.ones(2, 3, 4, 5) * torch.tensor([1.0, 2.0])[:, None, None, None]
-    got = answer(a, b)
-    assert got is not None, "return a tensor"
-    assert tuple(got.shape) == (2,), "one value per face"
-    assert not torch.allclose(got, torch.tensor([1.0, 4.0])), "half of it"
-    assert not torch.allclose(got, torch.tensor([30.0, 120.0])), (
-        "divide by the number of values"
-    )
-    assert torch.allclose(got, torch.tensor([0.5, 2.0])), (
-        f"expect (0.5, 2), got {got.tolist()}"
-    )
+    got = _tensor(answer(a, b), (2,))
+    said = f"expected 0.5 and 2, got {got[0]:g} and {got[1]:g}"
+    for mistake, wrong in {
+        "half of that": (1.0, 4.0),
+        "divide by the number of values, C H W": (30.0, 120.0),
+        "the norm is squared": (0.5, 1.0),
+    }.items():
+        assert not torch.allclose(got, torch.tensor(wrong)), (
+            f"{said}: {mistake}"
+        )
+    assert torch.allclose(got, torch.tensor([0.5, 2.0])), said
 
 
-one_layer = Exercise("7.3 One layer", _compares, 5, 2)
+one_layer = Exercise("7.3 One layer", _compares, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def content(a, b):
     """Half the mean squared difference, one value per face."""
-    return torch.zeros(len(a))  # your lines
+    return ...  # your line
 
 
 one_layer.check(content)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@one_layer.hide("maps of a real layer's shapes, neither of them empty")
+def _compares_maps(answer):
+    random = torch.Generator().manual_seed(73)
+    for shape in ((1, 8, 6, 6), (4, 2, 3, 7), (3, 16, 1, 1)):
+        a, b = torch.randn(2, *shape, generator=random)
+        expected = [
+            float(sum(x * x for x in (face - other).flatten()))
+            / (2 * face.numel())
+            for face, other in zip(a, b, strict=True)
+        ]
+        got = _tensor(answer(a, b), shape[:1])
+        assert torch.allclose(got, torch.tensor(expected), atol=1e-4), shape
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+one_layer.refuse(
+    lambda a, b: (a - b).square().mean(dim=(1, 2, 3)), "half of that"
+)
+one_layer.refuse(
+    lambda a, b: (a - b).square().sum(dim=(1, 2, 3)) / 2, "divide by the number"
+)
+one_layer.refuse(
+    lambda a, b: (a - b).square().mean() / 2, "expected the shape (2,), got ()"
+)
+one_layer.refuse(
+    lambda a, b: (a - b).abs().mean(dim=(1, 2, 3)) / 2, "the norm is squared"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -401,6 +526,123 @@ one_layer.prove(content_solution)
 # $$ \min_f \lVert f(g(x)) - x \rVert^2 + \lVert f(x) - x \rVert^2, \qquad \ell_\text{smooth}(x) = \lVert f(T(x)) - T(x) \rVert^2 . \tag{7.4} $$
 #
 # DIAT-A leaves it out: looking through $D$, whose first layers see everything, should be enough.
+#
+# ### Exercise 7.4: an f of one number
+#
+# Let $f$ multiply all numbers of all pictures by one number $a$ and do no more. Which $a$ makes the left side of (7.4) least, for faces `x` and what became of them,
+# `g` $= g(x)$? Then say what the second term is for: what would $\ell_\text{smooth}$ ask of a $T(x)$ without any noise, if $f$ had been trained by the first alone?
+# *(medium, 7 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# Both norms are sums over all numbers: $\sum (a\, g - x)^2 + \sum (a\, x - x)^2$, a parabola in $a$. Where is its slope 0?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $\sum g\,(a\, g - x) + \sum x\,(a\, x - x) = 0$.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# $a = \bigl(\sum g x + \sum x^2\bigr) / \bigl(\sum g^2 + \sum x^2\bigr)$
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _least_at(cost):
+    """Where a parabola of one number is least, from three of its values."""
+    low, middle, high = (cost(a) for a in (-1.0, 0.0, 1.0))
+    return float((low - high) / (2 * (low - 2 * middle + high)))
+
+
+def _faces_and_copies(seed, noise):
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(4, 3, 5, 5, generator=random, dtype=torch.float64)
+    noisy = torch.randn(4, 3, 5, 5, generator=random, dtype=torch.float64)
+    return x, x + noise * noisy
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _denoises(answer):
+    x, g = _faces_and_copies(7, 1.0)
+    got = _number(answer(x.float(), g.float()))
+
+    def first(a):
+        return (a * g - x).square().sum()
+
+    expected = _least_at(lambda a: first(a) + (a * x - x).square().sum())
+    said = f"expected {expected:.4f}, got {got:.4f}"
+    alone = _least_at(first)
+    assert abs(got - alone) > 1e-3, (
+        f"{said}: that is the first term's; the second has a say, too"
+    )
+    assert abs(got - (alone + 1) / 2) > 1e-3, (
+        f"{said}: each term's best, averaged; but they don't weigh the same"
+    )
+    assert abs(got - expected) < 1e-3, said
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+one_number = Exercise("7.4 An f of one number", _denoises, 7, 2, "medium")
+
+
+# %% tags=["exercise"]
+def best_factor(x, g):
+    """The number a that makes |a g - x|^2 + |a x - x|^2 least."""
+    return ...  # your lines
+
+
+one_number.check(best_factor)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@one_number.hide("other noise, and none at all")
+def _denoises_elsewhere(answer):
+    for seed, noise in ((74, 0.0), (75, 0.3), (76, 4.0)):
+        x, g = _faces_and_copies(seed, noise)
+
+        def cost(a, x=x, g=g):
+            return (a * g - x).square().sum() + (a * x - x).square().sum()
+
+        got = _number(answer(x.float(), g.float()))
+        assert abs(got - _least_at(cost)) < 1e-3, f"noise {noise}: {got}"
+
+
+@one_number.hide("a g that turns its faces upside down in value")
+def _denoises_negatives(answer):
+    x, _ = _faces_and_copies(77, 0.0)
+    got = _number(answer(x.float(), -2 * x.float()))
+    assert abs(got + 0.2) < 1e-4, f"expected -0.2, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+one_number.refuse(
+    lambda x, g: (g * x).sum() / (g * g).sum(), "the first term's"
+)
+one_number.refuse(
+    lambda x, g: ((g * x).sum() / (g * g).sum() + 1) / 2, "each term's best"
+)
+one_number.refuse(
+    lambda x, g: 2 * (g * x).sum() / ((g * g).sum() + (x * x).sum()),
+    "expected 0.6",
+)
+one_number.refuse(lambda x, g: x / g, "expected one number, got")
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def best_factor_solution(x, g):
+    """Where the slope is 0: 2 g (a g - x) + 2 x (a x - x), added up."""
+    wanted = (g * x).sum() + (x * x).sum()
+    return wanted / ((g * g).sum() + (x * x).sum())
+
+
+one_number.prove(best_factor_solution)
+
+# %% [markdown]
+# By the first term alone a noisy $g$ makes $a$ small, and $\ell_\text{smooth} = (a - 1)^2\, \lVert T(x) \rVert^2$ would ask $T$ for grey. With the second $a$ stays
+# nearer to 1, and a clean $T(x)$ costs less.
 #
 # ## All of it, in turns
 #
@@ -625,6 +867,134 @@ if job.local:
         alt="The masks; then where T changed the face, and where E left it changed.",
         photograph=True,
     )
+
+# %% [markdown]
+# ### Exercise 7.5: where nothing should change
+#
+# How well $E$ keeps the input outside is a number below, *change outside*: the mean absolute difference of input and result over all pixels with $m = 0$, in all three channels. Write it,
+# one value a face, for pictures `x` and `made` (faces, 3, height, width) and masks `m` (faces, 1, height, width). *(medium, 5 minutes, 2 points)*
+#
+# <details><summary>Hint 1</summary>
+#
+# $1 - m$ is 1 outside. Multiplied by it, changes inside don't count; `m` fits all three channels as it is.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Then don't take the mean over the whole picture: add up, and divide by how many numbers were outside.
+#
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# With `change = (made - x).abs().mean(1, keepdim=True)`: `((1 - m) * change).sum((1, 2, 3)) / (1 - m).sum((1, 2, 3))`.
+#
+# </details>
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _outside_by_the_letter(x, made, masks):
+    """The mean, number by number."""
+    told = []
+    for face, other, mask in zip(x, made, masks, strict=True):
+        outside = [
+            abs(float(face[c, i, j] - other[c, i, j]))
+            for c in range(3)
+            for i in range(mask.shape[1])
+            for j in range(mask.shape[2])
+            if mask[0, i, j] == 0
+        ]
+        told.append(sum(outside) / len(outside))
+    return torch.tensor(told)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _stays(answer):
+    random = torch.Generator().manual_seed(8)
+    x, made = torch.rand(2, 2, 3, 4, 4, generator=random)
+    m = torch.zeros(2, 1, 4, 4)
+    m[0, :, 1:3, :], m[1, :, 0, 0] = 1, 1
+    expected, d = _outside_by_the_letter(x, made, m), (x - made).abs()
+    got = _tensor(answer(x, made, m), (2,))
+    said = f"expected {expected[0]:.3f} and {expected[1]:.3f}, got "
+    said += f"{got[0]:.3f} and {got[1]:.3f}"
+    inside = _outside_by_the_letter(x, made, 1 - m)
+    for mistake, wrong in {
+        "divide by the pixels outside, not by all": ((1 - m) * d).mean(
+            (1, 2, 3)
+        ),
+        "that is the mean inside; m is 1 where a face may change": inside,
+        "that is the mean over the whole face": d.mean((1, 2, 3)),
+        "the mean is over three channels as well": 3 * expected,
+    }.items():
+        assert not torch.allclose(got, wrong, atol=1e-4), f"{said}: {mistake}"
+    assert torch.allclose(got, expected, atol=1e-4), said
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+stays = Exercise("7.5 Where nothing should change", _stays, 5, 2, "medium")
+
+
+# %% tags=["exercise"]
+def change_outside(x, made, m):
+    """The mean absolute change where m is 0, one value per face."""
+    return ...  # your lines
+
+
+stays.check(change_outside)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@stays.hide("masks of many shapes, on faces that are not square")
+def _stays_elsewhere(answer):
+    random = torch.Generator().manual_seed(75)
+    x, made = torch.randn(2, 5, 3, 3, 6, generator=random)
+    m = (torch.rand(5, 1, 3, 6, generator=random) < 0.6).float()
+    m[0], m[1], m[1, 0, 2, 5] = 0, 1, 0
+    got = _tensor(answer(x, made, m), (5,))
+    assert torch.allclose(got, _outside_by_the_letter(x, made, m), atol=1e-4)
+
+
+@stays.hide("changes that the mask allows")
+def _stays_outside(answer):
+    m = torch.zeros(1, 1, 4, 4)
+    m[..., 2:] = 1
+    got = _tensor(
+        answer(torch.zeros(1, 3, 4, 4), m.expand(1, 3, 4, 4), m), (1,)
+    )
+    assert abs(float(got[0])) < 1e-6, f"expected 0, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+stays.refuse(
+    lambda x, made, m: ((1 - m) * (x - made).abs()).mean((1, 2, 3)),
+    "divide by the pixels outside",
+)
+stays.refuse(
+    lambda x, made, m: (
+        (m * (x - made).abs()).sum((1, 2, 3)) / (3 * m.sum((1, 2, 3)))
+    ),
+    "that is the mean inside",
+)
+stays.refuse(
+    lambda x, made, m: (
+        ((1 - m) * (x - made).abs()).sum((1, 2, 3)) / (1 - m).sum((1, 2, 3))
+    ),
+    "over three channels",
+)
+stays.refuse(
+    lambda x, made, m: (x - made).abs()[(m == 0).expand_as(x)].mean(),
+    "expected the shape (2,), got ()",
+)
+
+
+# %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
+def change_outside_solution(x, made, m):
+    """The channels' mean first, then that of the pixels outside."""
+    change = (made - x).abs().mean(1, keepdim=True)
+    return ((1 - m) * change).sum((1, 2, 3)) / (1 - m).sum((1, 2, 3))
+
+
+stays.prove(change_outside_solution)
 
 # %% tags=["hide-input"]
 enhanced = {"accepted": 2, "change outside": 4, "identity distance": 3}
