@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ WHY = {
     "time": "it took longer than {seconds:g} s and was stopped; look for a loop that doesn't end",
     "ended": "it ended the process that ran it; leave out what exits, or takes too much memory",
 }
+ALONE = "; answers run with the chapter's imports and parameters and your own cells, nothing else"
 UNUSABLE = "what it returned can't be compared; return plain tensors, numbers, text or lists"
 
 Json = dict[str, Any]
@@ -53,7 +54,10 @@ Read = Callable[[Path], Any]
 class Submission:
     """A student's notebook beside the one that was handed out: what the student made of it."""
 
-    def __init__(self, released: list[Any], cells: list[Any]) -> None:
+    def __init__(
+        self, released: list[Any], cells: list[Any], values: Mapping[str, Any] | None = None
+    ) -> None:
+        self.values = dict(values or {})
         self.cells = [(n, cell) for n, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
         given = {_source(cell) for cell in released}
         parameters = {_source(cell) for cell in released if "parameters" in _tags(cell)}
@@ -153,9 +157,9 @@ def grade_one(
     """Return a student's grade and write it to DIR/grades/ID.json, unless it is there already.
 
     `start(command, workspace)` starts a process in the sandbox, with pipes for its input and
-    output. `key_value(student_id, name)` is a question's value at the student's parameters;
-    without it, questions stay open. Raises `BookError` for a submission that wasn't run, and for a
-    chapter that can't be judged.
+    output: `hearing.sandboxed` gives one. `key_value(student_id, name)` is a question's value at
+    the student's parameters; without it, questions stay open. Raises `BookError` for a submission
+    that wasn't run, and for a chapter that can't be judged.
     """
     assignment.student(student_id)
     result = _result(assignment, student_id)
@@ -164,24 +168,22 @@ def grade_one(
     known = read_json(path)
     if known is not None and known.get("key") == key:
         return known
-    path.parent.mkdir(parents=True, exist_ok=True)
     source = judge.read(pairing.read_script(chapter).cells)
     cells, result, notes = _submitted(assignment, student_id, result, read or read_submission)
     judged = [_entry(task, "unanswered", "there is nothing to grade") for task in source.tasks]
     if cells is not None:
-        submission = Submission(released(assignment, student_id), cells)
+        submission = Submission(
+            released(assignment, student_id), cells, assignment.parameters[student_id]
+        )
         with contextlib.nullcontext(bench) if bench else Bench() as judging:
-            modes = _modes(assignment, source, judging, start)
-            values = dict(assignment.parameters[student_id])
-            with Hearing(judging, start, source, values, submission.changed) as hearing:
-                judged = _exercises(source, submission, hearing, modes)
-        notes += submission.notes + _skipped(hearing)
+            judged, told = _heard(assignment, source, submission, judging, start)
+        notes += told
     value = functools.partial(key_value, student_id) if key_value else None
     questions = [_question(each, result, value) for each in assignment.questions]
     grade = {"student": student_id, "key": key, "outcome": result["outcome"]}
     grade |= {"exercises": judged, "questions": questions, **_sums(judged + questions)}
     grade["notes"] = [clean(note) for note in notes]
-    pairing.replace_text(path, json.dumps(grade, indent=1, ensure_ascii=False) + "\n")
+    _write(path, grade)
     return grade
 
 
@@ -193,7 +195,7 @@ def _result(assignment: Assignment, student_id: str) -> Json:
     if result is None or not isinstance(result.get("outcome"), str):
         raise BookError(f"{path} is missing or damaged; {remedy}")
     known = result.get("sha256")
-    if submitted.is_file() and result["outcome"] != "unreadable" and known != _sha_of(submitted):
+    if submitted.is_file() and known != _sha_of(submitted):
         raise BookError(f"{submitted} isn't the file that was run; {remedy}")
     return result
 
@@ -205,6 +207,11 @@ def read_json(path: Path) -> Json | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _write(path: Path, content: Json) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pairing.replace_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _sha_of(path: Path) -> str:
@@ -294,8 +301,18 @@ def _modes(
             f"exercise {left[0]}: the published solution fails where nothing of the chapter is but "
             f"its imports and parameters; make the tests use these alone: {told}"
         )
-    pairing.replace_text(path, json.dumps({"key": key, "modes": modes}, indent=1) + "\n")
+    _write(path, {"key": key, "modes": modes})
     return modes
+
+
+def _heard(
+    assignment: Assignment, source: Source, submission: Submission, bench: Bench, start: Start
+) -> tuple[list[Json], list[str]]:
+    """Return a submission's exercises, judged, and what else its student should know."""
+    modes = _modes(assignment, source, bench, start)
+    with Hearing(bench, start, source, submission.values, submission.changed) as hearing:
+        judged = _exercises(source, submission, hearing, modes)
+    return judged, submission.notes + _skipped(hearing)
 
 
 def _exercises(
@@ -348,7 +365,8 @@ def _told(
         return "wrong", f"{task.title}: {stopped or f'cell {where} does not define {task.answer}'}"
     if state == "unanswered":
         return state, f"{task.title}: not answered yet."
-    return state, report.get("message", "")
+    alone = ALONE if "raised NameError" in report.get("message", "") else ""
+    return state, report.get("message", "") + alone
 
 
 def _skipped(hearing: Hearing) -> list[str]:

@@ -6,8 +6,8 @@ answer never ends, or takes its process down with it.
 """
 
 import contextlib
+import functools
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +21,9 @@ import psutil
 
 import facelab
 from facelab.book.processes import kill_with_all_below
-from facelab.course import judge, wire
+from facelab.course import judge, sandbox, wire
 from facelab.course.judge import EXERCISE_S, IMPORT_S, MARGIN_S, Source
+from facelab.course.limits import Limits
 from facelab.course.wire import Closed, Late, WireError
 from facelab.errors import BookError
 
@@ -34,6 +35,7 @@ COMMAND = [sys.executable, "-m", "facelab.course.answers"]
 PATIENCE_S = (
     2 * EXERCISE_S + MARGIN_S
 )  # for a report, some of which come after the judge's own work
+GRACE_S = 3.0  # from asking a process to end to killing it
 STARTS = 2  # attempts at a process that doesn't come up
 MOST_SKIPPED = 3  # cells that never end, before the submission is given up
 
@@ -92,14 +94,37 @@ class Bench:
         self._process = self._socket = None
 
 
+def sandboxed(folder: Path, isolation: str = "auto", limits: Limits | None = None) -> Start:
+    """Return what starts a process in the sandbox, where the assignment's `folder` can't be read.
+
+    Raises `BookError` for an isolation that isn't there.
+    """
+    return functools.partial(
+        sandbox.start,
+        isolation=sandbox.choose(isolation),
+        limits=limits or Limits(),
+        hidden=[folder],
+        threads=1,
+    )
+
+
 def _kill(process: subprocess.Popen) -> None:
+    """End a process and all below it; a sandbox's first process is given the time to do that."""
+    below: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
-        kill_with_all_below(psutil.Process(process.pid))
+        below = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for each in below:
+        kill_with_all_below(each)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    process.wait()
 
 
 class Hearing:
@@ -197,5 +222,5 @@ class Hearing:
         """End the process with the answers, and remove all that it wrote."""
         if self._process is not None:
             _kill(self._process)
-            shutil.rmtree(self._workspace, ignore_errors=True)
+            sandbox.remove(self._workspace)
         self._process = self._workspace = None

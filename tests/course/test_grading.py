@@ -7,9 +7,10 @@ import subprocess
 import types
 
 import nbformat
+import psutil
 import pytest
 
-from facelab.course import grading
+from facelab.course import grading, hearing, sandbox
 from facelab.course.hearing import Bench
 from facelab.errors import BookError
 
@@ -157,7 +158,7 @@ def test_a_deleted_answer_is_told_to_be_gone(course):
     assert first["message"] == (
         "the cell of exercise 1.1 is gone; take it from your original notebook"
     )
-    assert "name 'add' is not defined" in second["message"]
+    assert "name 'add' is not defined; answers run with the chapter's" in second["message"]
 
 
 def test_cells_in_another_order_and_without_metadata_are_found(course):
@@ -303,6 +304,9 @@ def test_what_was_not_run_is_not_graded(course):
     course.hand_in(course.answered(), sha256="another")
     with pytest.raises(BookError, match="isn't the file that was run"):
         course.grade()
+    course.ran(outcome="unreadable", sha256="another")
+    with pytest.raises(BookError, match="isn't the file that was run"):
+        course.grade()
     with pytest.raises(BookError, match="no student 'zoe'"):
         course.grade("zoe")
 
@@ -363,3 +367,50 @@ def test_an_exercise_that_needs_the_chapters_state_cannot_be_graded(course):
     course.hand_in(course.answered())
     with pytest.raises(BookError, match=r"exercise 1.1: the published solution fails.*'other'"):
         course.grade()
+
+
+SEARCHER = """\
+import pathlib
+def add(numbers):
+    found = []
+    for place in {places!r}:
+        try:
+            pathlib.Path(place, "mine.txt").write_text("x")
+            found.append("wrote")
+        except OSError:
+            pass
+        for path in [place, *pathlib.Path(place).rglob("*")]:
+            try:
+                found.append(pathlib.Path(path).read_text()[:20])
+            except OSError:
+                pass
+    raise ValueError(f"found {{found}}")
+"""
+
+
+@pytest.mark.parametrize("isolation", [*sandbox.Isolation])
+def test_in_the_sandbox_neither_chapter_nor_folder_can_be_read(course, isolation):
+    if why := sandbox.trouble(isolation):
+        pytest.skip(why)
+    places = [str(course.chapter.source.parent), str(course.assignment.folder)]
+    course.hand_in(course.answered(add=SEARCHER.format(places=places), root=None))
+    course.hand_in(course.answered(student="bob"), "bob")
+    begin = hearing.sandboxed(course.assignment.folder, isolation)
+    first = course.grade(start=begin)["exercises"][0]
+    assert first["message"] == "1.1 The sum: your code raised ValueError: found []"
+    assert not list(course.assignment.folder.rglob("mine.txt"))
+    assert course.grade("bob", start=begin)["total"] == 15
+
+
+def test_nothing_a_student_started_lives_on(course):
+    daemon = (
+        "import os, subprocess, sys\nold = subprocess.Popen([sys.executable, '-c', "
+        "'import time; time.sleep(612.25)'], start_new_session=True)\n"
+        "def add(numbers):\n    return old.pid"
+    )
+    begin = hearing.sandboxed(course.assignment.folder, isolation="auto")
+    course.hand_in(course.answered(add=daemon, root=None))
+    message = course.grade(start=begin)["exercises"][0]["message"]
+    assert message.startswith("1.1 The sum: expected 1 + 2 + 3 = 6, got ")
+    programs = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not [words for words in programs if "import time; time.sleep(612.25)" in words]
