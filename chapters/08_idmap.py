@@ -149,7 +149,7 @@ source(losses.landmark_loss)
 # ### Exercise 8.1: fifty-two
 #
 # The paper says that it uses "the 52 inner-face landmarks, removing the jawline". The jaw has the first 17 of 68. Write the loss as the mean square over the points inside,
-# of landmarks (faces, 68, 2). How many points does it count? *(5 minutes, 2 points)*
+# of landmarks (faces, 68, 2). How many points does it count? *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -169,29 +169,94 @@ source(losses.landmark_loss)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _number(got):
+    """An answer as a float; says what came where it is none."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def _tensor(got, shape):
+    """An answer as floats; says what came where it is no such tensor."""
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == shape, (
+        f"expected the shape {shape}, got {tuple(got.shape)}"
+    )
+    return got.detach().float()
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _inner(answer):
     random = torch.Generator().manual_seed(1)
     points, target = (torch.rand(3, 68, 2, generator=random) for _ in "ab")
-    got = answer(points, target)
-    assert got is not None, "return a tensor"
-    assert got.shape == (3,), f"one value a face, not {tuple(got.shape)}"
-    jaw = points.clone()
-    jaw[:, :17] += 1
-    assert torch.allclose(got, answer(jaw, target)), "the jaw must not count"
+    got = _tensor(answer(points, target), (3,))
+    jaw, nose = points.clone(), points.clone()
+    jaw[:, 16] += 1
+    nose[:, 17] += 1
     expected = losses.landmark_loss(points, target, side_px=256)
-    assert torch.allclose(got, expected), f"expect {expected}, got {got}"
+    said = f"expected {expected[0]:.4f} for the first face, got {got[0]:.4f}"
+    assert torch.allclose(got, answer(jaw, target)), (
+        f"{said}: the 17th point, number 16, is the jaw's and must not count"
+    )
+    assert not torch.allclose(got, answer(nose, target)), (
+        f"{said}: the 18th point, number 17, is inside the face and counts"
+    )
+    assert not torch.allclose(got, 2 * expected), (
+        f"{said}: the mean runs over x and y, too"
+    )
+    assert torch.allclose(got, expected, atol=1e-6), said
 
 
-inner = Exercise("8.1 Fifty-two", _inner, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+inner = Exercise("8.1 Fifty-two", _inner, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def inner_points(points, target):
     """The mean squared difference of the points inside the face."""
-    return ...  # your lines
+    return ...  # your line
 
 
 inner.check(inner_points)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@inner.hide("faces in pixels, one and many of them")
+def _inner_of_pixels(answer):
+    random = torch.Generator().manual_seed(81)
+    for faces_in in (1, 6):
+        points = 64 * torch.rand(faces_in, 68, 2, generator=random)
+        target = points + torch.randn(faces_in, 68, 2, generator=random)
+        off = [
+            [(points[n, k, c] - target[n, k, c]) ** 2 for c in (0, 1)]
+            for n in range(faces_in)
+            for k in range(17, 68)
+        ]
+        expected = torch.tensor(off).reshape(faces_in, 102).mean(1)
+        got = _tensor(answer(points, target), (faces_in,))
+        assert torch.allclose(got, expected, rtol=1e-4), f"{got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+inner.refuse(
+    lambda points, target: (points - target).square().mean(dim=(1, 2)),
+    "number 16, is the jaw's",
+)
+inner.refuse(
+    lambda points, target: (points - target)[:, 18:].square().mean(dim=(1, 2)),
+    "number 17, is inside",
+)
+inner.refuse(
+    lambda points, target: (
+        (points - target)[:, 17:].square().sum(2).mean(1)  # squared lengths
+    ),
+    "the mean runs over x and y",
+)
+inner.refuse(
+    lambda points, target: (points - target)[:, 17:].square().mean(),
+    "expected the shape (3,), got ()",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -221,7 +286,7 @@ source(losses.mix_loss)
 # ### Exercise 8.2: when?
 #
 # "We empirically take $I_\text{id} \ne I_\text{attr}$ every third iteration." Which steps, counted from 0, combine two faces when `cross` of every `period` steps do, the last ones of
-# each period? *(5 minutes, 2 points)*
+# each period? *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -241,28 +306,69 @@ source(losses.mix_loss)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _pattern(answer, cross, period, count):
+    """Its answers for the steps from 0, as a row of 0 and 1."""
+    told = [answer(number, cross, period) for number in range(count)]
+    wrong = [each for each in told if not isinstance(each, bool | int)]
+    assert not wrong, f"expected True or False, got {wrong[0]!r}"
+    return "".join(str(int(bool(each))) for each in told)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _when(answer):
     for cross, period in ((1, 3), (2, 3), (3, 3), (0, 3), (1, 2)):
         how = dataclasses.replace(settings_of.TINY, cross=cross, period=period)
-        for number in range(7):
-            got = answer(number, cross, period)
-            assert got is not None, "return True or False"
-            expected = training.is_cross(number, how)
-            assert bool(got) == expected, (
-                f"step {number} with {cross} of {period}: expect {expected}, got {got}"
-            )
+        expected = "".join(
+            str(int(training.is_cross(number, how))) for number in range(7)
+        )
+        got = _pattern(answer, cross, period, 7)
+        said = (
+            f"{cross} of {period}, steps 0 to 6: expected {expected}, got {got}"
+        )
+        first = "".join(str(int(n % period < cross)) for n in range(7))
+        assert got == expected or got != first, (
+            f"{said}: these are the first of each period"
+        )
+        assert got == expected, said
 
 
-when = Exercise("8.2 When?", _when, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+when = Exercise("8.2 When?", _when, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def combines(number, cross, period):
     """Whether step `number` combines two faces."""
-    return ...  # your lines
+    return ...  # your line
 
 
 when.check(combines)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@when.hide("longer periods, far into the training")
+def _when_later(answer):
+    for cross, period in ((2, 5), (4, 7), (1, 10), (0, 4), (1, 1)):
+        one = "0" * (period - cross) + "1" * cross
+        got = _pattern(answer, cross, period, 4 * period)
+        assert got == 4 * one, f"{cross} of {period}: {got}"
+        late = 30_000 * period
+        assert bool(answer(late, cross, period)) == (cross == period), f"{late}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+when.refuse(
+    lambda number, cross, period: number % period < cross,
+    "these are the first of each period",
+)
+when.refuse(
+    lambda number, cross, period: number % period == period - 1,
+    "2 of 3, steps 0 to 6: expected 0110110",
+)
+when.refuse(
+    lambda number, cross, period: number % period > period - cross,
+    "1 of 3, steps 0 to 6: expected 0010010, got 0000000",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -377,7 +483,7 @@ figures.show(
 #
 # ### Exercise 8.3: a shell with nothing inside
 #
-# How long is the mean of `count` vectors of $\mathcal N(0, 1)$ in `n` dimensions, about, when each is $\sqrt n$ long? Find the formula, then compare with a draw. *(5 minutes, 2 points)*
+# How long is the mean of `count` vectors of $\mathcal N(0, 1)$ in `n` dimensions, about, when each is $\sqrt n$ long? Find the formula, then compare with a draw. *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -397,28 +503,56 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _drawn_length(count, n, seed):
+    """The mean length of 500 means of `count` vectors that are drawn."""
+    random, total = torch.Generator().manual_seed(seed), torch.zeros(500, n)
+    for _ in range(count):
+        total += torch.randn(500, n, generator=random)
+    return float((total / count).norm(dim=1).mean())
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _shell(answer):
-    random = torch.Generator().manual_seed(3)
     for count, n in ((1, 100), (4, 100), (9, 400)):
-        got = answer(count, n)
-        assert got not in (None, ...), "return a number"
-        drawn = torch.randn(500, count, n, generator=random).mean(1).norm(dim=1)
-        expected = float(drawn.mean())
-        assert abs(float(got) - expected) < 0.02 * expected, (
-            f"{count} vectors of {n} numbers: a draw has {expected:.2f}, got {got:.2f}"
-        )
+        got, expected = _number(answer(count, n)), _drawn_length(count, n, 3)
+        said = f"{count} vectors of {n} numbers: a draw has {expected:.2f}, "
+        said += f"got {got:.2f}"
+        if count > 1:
+            for mistake, wrong in {
+                "as long as one of them; a mean is shorter": n**0.5,
+                "the variance falls by the count, the length by less": n**0.5
+                / count,
+            }.items():
+                assert abs(got - wrong) > 1e-3, f"{said}: {mistake}"
+        assert abs(got - n / count) > 1e-3, f"{said}: that is its square"
+        assert abs(got - expected) < 0.02 * expected, said
 
 
-shell = Exercise("8.3 A shell with nothing inside", _shell, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+shell = Exercise("8.3 A shell with nothing inside", _shell, 5, 2, "medium")
 
 
 # %% tags=["exercise"]
 def length_of_mean(count, n):
     """About how long the mean of `count` vectors of N(0, 1) is."""
-    return ...  # your lines
+    return ...  # your line
 
 
 shell.check(length_of_mean)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@shell.hide("draws of other sizes")
+def _shell_elsewhere(answer):
+    for count, n in ((2, 512), (16, 100), (25, 300), (7, 150)):
+        got, expected = _number(answer(count, n)), _drawn_length(count, n, 83)
+        assert abs(got - expected) < 0.02 * expected, f"{count}, {n}: {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+shell.refuse(lambda count, n: n**0.5, "a mean is shorter")
+shell.refuse(lambda count, n: n**0.5 / count, "the length by less")
+shell.refuse(lambda count, n: n / count, "that is its square")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -432,7 +566,7 @@ shell.prove(length_of_mean_solution)
 # %% [markdown]
 # ### Exercise 8.4: the best critic
 #
-# Write the best logit for true numbers from $\mathcal N(0, 1)$ and made ones from $\mathcal N(m, 1)$. *(6 minutes, 2 points)*
+# Write the best logit for true numbers from $\mathcal N(0, 1)$ and made ones from $\mathcal N(m, 1)$. *(medium, 6 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -455,27 +589,53 @@ shell.prove(length_of_mean_solution)
 def _best(answer):
     w = torch.linspace(-2, 4, 7)
     for m in (2.0, -1.0, 0.0):
-        got = answer(w, m)
-        assert got is not None, "return a tensor"
-        expected = readings.best_logit(w, m)
-        assert not (m and torch.allclose(got, -expected)), (
-            "that is the logit of being made: swap the two"
+        got, expected = _tensor(answer(w, m), (7,)), readings.best_logit(w, m)
+        said = f"m = {m:g}: at w = -2 expected {expected[0]:.3f}, "
+        said += (
+            f"got {got[0]:.3f}; at w = 4 {expected[6]:.3f}, got {got[6]:.3f}"
         )
-        assert torch.allclose(got, expected), (
-            f"m = {m}: expect {expected}, got {got}"
-        )
+        for mistake, wrong in {
+            "the logit of being made; swap the two": -expected,
+            "where w is half of m, both are as likely": -m * w,
+            "that is D_W itself; its logit is asked for": expected.sigmoid(),
+            "a normal density has half of the square": 2 * expected,
+        }.items():
+            right = torch.allclose(got, expected, atol=1e-5)
+            assert right or not torch.allclose(got, wrong, atol=1e-5), (
+                f"{said}: {mistake}"
+            )
+        assert torch.allclose(got, expected, atol=1e-5), said
 
 
-best = Exercise("8.4 The best critic", _best, 6, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+best = Exercise("8.4 The best critic", _best, 6, 2, "medium")
 
 
 # %% tags=["exercise"]
 def best_critic(w, m):
     """The logit of the best critic at w."""
-    return ...  # your lines
+    return ...  # your line
 
 
 best.check(best_critic)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@best.hide("the two densities themselves, elsewhere")
+def _best_of_densities(answer):
+    w = 2 * torch.randn(4, 9, generator=torch.Generator().manual_seed(84))
+    for m in (0.7, -3.0, 5.5):
+        true, made = (torch.distributions.Normal(x, 1.0) for x in (0.0, m))
+        expected = true.log_prob(w) - made.log_prob(w)
+        got = _tensor(answer(w, m), (4, 9))
+        assert torch.allclose(got, expected, atol=1e-3), f"m = {m}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+best.refuse(lambda w, m: m * w - m**2 / 2, "swap the two")
+best.refuse(lambda w, m: -m * w, "both are as likely")
+best.refuse(lambda w, m: (m**2 / 2 - m * w).sigmoid(), "that is D_W itself")
+best.refuse(lambda w, m: (w - m) ** 2 - w**2, "half of the square")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -639,7 +799,7 @@ table_1(kept["photo-like"])
 # ### Exercise 8.5: what a cosine is worth
 #
 # Two strangers have a cosine well above 0 here, so a cosine alone says little. Write how far the map is on the way from a stranger's cosine to one's own: 0 where its faces are as
-# like $I_\text{id}$ as $I_\text{attr}$ is, 1 where they are $I_\text{id}$. Which rows of the table give the two ends? *(5 minutes, 2 points)*
+# like $I_\text{id}$ as $I_\text{attr}$ is, 1 where they are $I_\text{id}$. Which rows of the table give the two ends? *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -659,27 +819,67 @@ table_1(kept["photo-like"])
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _way_of(found, stranger, own):
+    """The same by the chapter's own rule, from a table with three rows."""
+    names = {"map": found, "copy I_attr": stranger, "copy I_id": own}
+    return claims.way(
+        {name: {"identity": {"mean": x}} for name, x in names.items()}
+    )
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _worth(answer):
-    for part in (kept["generated"], kept["photo-like"]):
-        ends = (part["rows"][name]["identity"]["mean"]
-                for name in ("map", "copy I_attr", "copy I_id"))  # fmt: skip
-        got, expected = answer(*ends), claims.way(part["rows"])
-        assert got not in (None, ...), "return a number"
-        assert abs(got - expected) < 1e-6, (
-            f"expect {expected:.3f}, got {got:.3f}"
-        )
+    for found, stranger, own in ((0.5, 0.3, 0.9), (0.8, 0.2, 1.0)):
+        got = _number(answer(found, stranger, own))
+        expected = _way_of(found, stranger, own)
+        said = f"found {found}, a stranger's {stranger}, one's own {own}: "
+        said += f"expected {expected:.3f}, got {got:.3f}"
+        for mistake, wrong in {
+            "a stranger should get 0": found / own,
+            "0 is the stranger's end, 1 one's own": 1 - expected,
+            "divide by the whole way": found - stranger,
+            "the way ends at one's own cosine": (found - stranger) / own,
+        }.items():
+            assert abs(got - wrong) > 1e-6, f"{said}: {mistake}"
+        assert abs(got - expected) < 1e-6, said
 
 
-worth = Exercise("8.5 What a cosine is worth", _worth, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+worth = Exercise("8.5 What a cosine is worth", _worth, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def share_of_the_way(found, stranger, own):
     """0 for a stranger's cosine, 1 for one's own."""
-    return ...  # your lines
+    return ...  # your line
 
 
 worth.check(share_of_the_way)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@worth.hide("other tables, and cosines below a stranger's")
+def _worth_elsewhere(answer):
+    random = torch.Generator().manual_seed(85)
+    for a, b, c in torch.rand(12, 3, generator=random).tolist():
+        found, stranger, own = 2 * a - 1, 0.5 * b, 0.6 + 0.4 * c
+        got = _number(answer(found, stranger, own))
+        expected = _way_of(found, stranger, own)
+        assert abs(got - expected) < 1e-5, f"expected {expected}, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+worth.refuse(lambda found, stranger, own: found / own, "should get 0")
+worth.refuse(
+    lambda found, stranger, own: (own - found) / (own - stranger),
+    "0 is the stranger's end",
+)
+worth.refuse(
+    lambda found, stranger, own: found - stranger, "divide by the whole way"
+)
+worth.refuse(
+    lambda found, stranger, own: (found - stranger) / own, "ends at one's own"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -689,6 +889,13 @@ def share_of_the_way_solution(found, stranger, own):
 
 
 worth.prove(share_of_the_way_solution)
+
+# %% [markdown]
+# By this measure the map comes so far:
+
+# %%
+for kind in ("generated", "photo-like"):
+    print(f"{kind} faces: {claims.way(kept[kind]['rows']):.2f} of the way")
 
 # %% [markdown]
 # The paper's own row: Fréchet distance 4.28, identity 0.60 ± 0.09 by ArcFace, expression 0.017 ± 0.019, pose 9.74 ± 13.16, on FFHQ at 256 pixels.
