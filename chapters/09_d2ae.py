@@ -145,7 +145,7 @@ figures.show(
 # %% [markdown]
 # ### Exercise 9.1: worth nothing
 #
-# The spy knows $N$ people. What is the least value that (9.3) can take, and for which $y_P$? Write the least value. *(5 minutes, 2 points)*
+# The spy knows $N$ people. What is the least value that (9.3) can take, and for which $y_P$? Write the least value. *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -165,26 +165,64 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _number(got):
+    """An answer as a float; says what came where it is none."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def _tensor(got, shape):
+    """An answer as floats; says what came where it is no such tensor."""
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == shape, (
+        f"expected the shape {shape}, got {tuple(got.shape)}"
+    )
+    return got.detach().float()
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _least(answer):
     for count in (2, 8, 800):
-        got = answer(count)
-        assert got not in (None, ...), "return a number"
+        got = _number(answer(count))
         expected = float(losses.dispelling_loss(torch.zeros(1, count)))
-        assert abs(got - expected) < 1e-4, (
-            f"N = {count}: expect {expected:.4f}, got {got:.4f}"
-        )
+        said = f"N = {count}: expected {expected:.4f}, got {got:.4f}"
+        for mistake, wrong in {
+            "the loss has a minus before the logarithm": -expected,
+            "that is the probability; its logarithm counts": 1 / count,
+            "the logarithm is the natural one": expected / math.log(2),
+            "(9.3) is a mean over people, not a sum": count * expected,
+        }.items():
+            assert abs(got - wrong) > 1e-4, f"{said}: {mistake}"
+        assert abs(got - expected) < 1e-4, said
 
 
-least = Exercise("9.1 Worth nothing", _least, 5, 2)
+least = Exercise("9.1 Worth nothing", _least, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def least_dispelling(count):
     """The least value of L_H for so many people."""
-    return ...  # your lines
+    return ...  # your line
 
 
 least.check(least_dispelling)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@least.hide("one person, and very many")
+def _least_of_many(answer):
+    for count in (1, 3, 41, 10_177):
+        got, expected = _number(answer(count)), -math.log(1 / count)
+        assert abs(got - expected) < 1e-4, f"{count}: {expected}, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+least.refuse(lambda count: math.log(1 / count), "a minus before the logarithm")
+least.refuse(lambda count: 1 / count, "that is the probability")
+least.refuse(lambda count: math.log2(count), "the natural one")
+least.refuse(lambda count: count * math.log(count), "not a sum")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -215,7 +253,7 @@ source(training.Disentangling._confusion)
 # ### Exercise 9.2: a spy who may not be bribed
 #
 # Return both losses of a batch, `(spy, dispelling)`, from codes `p`, the spy (an `nn.Linear`) and who is on the pictures, so that one backward pass of their sum moves the spy by the first alone
-# and the codes by the second alone. *(8 minutes, 3 points)*
+# and the codes by the second alone. *(hard, 8 minutes, 3 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -237,31 +275,53 @@ source(training.Disentangling._confusion)
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _moves(loss, p, spy):
     """Whether a loss moves the codes, and whether it moves the spy."""
+    assert loss.requires_grad, "a loss moves nothing: all was detached"
     slopes = torch.autograd.grad(
-        loss, [p, spy.weight], retain_graph=True, allow_unused=True
+        loss, [p, spy.weight, spy.bias], retain_graph=True, allow_unused=True
     )
-    return [slope is not None for slope in slopes]
+    code, weight, bias = (slope is not None for slope in slopes)
+    return code, weight or bias
+
+
+def _spied(codes, features, people_known, seed):
+    """Codes, a spy on them, and who is on the pictures."""
+    random = torch.Generator().manual_seed(seed)
+    spy = torch.nn.Linear(features, people_known)
+    for value in spy.parameters():
+        torch.nn.init.normal_(value, generator=random)
+    p = torch.randn(codes, features, generator=random).requires_grad_()
+    return p, spy, torch.randint(people_known, (codes,), generator=random)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _two_losses(got):
+    """Two losses of an answer, as their means."""
+    assert isinstance(got, tuple | list), f"expected two losses, got {got!r}"
+    assert len(got) == 2, f"expected two losses, got {len(got)}"
+    for loss in got:
+        assert isinstance(loss, torch.Tensor), f"expected tensors, got {loss!r}"
+    return [loss.mean() for loss in got]
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _routes(answer):
-    torch.manual_seed(0)
-    spy, p = torch.nn.Linear(6, 4), torch.randn(5, 6, requires_grad=True)
-    got = answer(p, spy, torch.tensor([0, 1, 2, 3, 0]))
-    assert got not in (None, ...), "return two losses"
-    told, fooled = (one.mean() for one in got)
+    p, spy, who = _spied(5, 6, 4, 92)
+    told, fooled = _two_losses(answer(p, spy, who))
+    for name, got, expected in (
+        ("L_I^adv", told, losses.identification_loss(spy(p), who).mean()),
+        ("L_H", fooled, losses.dispelling_loss(spy(p)).mean()),
+    ):
+        message = f"{name}: expected {expected:.4f}, got {got:.4f}"
+        assert torch.allclose(got, expected), message
     code, own = _moves(told, p, spy)
     assert not code, "the spy's loss must not move the code"
     assert own, "the spy's loss must move the spy"
     code, own = _moves(fooled, p, spy)
     assert code, "L_H must move the code"
     assert not own, "L_H must not move the spy: it would learn to know nothing"
-    expected = losses.dispelling_loss(spy(p)).mean()
-    message = f"L_H: expect {expected:.4f}, got {fooled:.4f}"
-    assert torch.allclose(fooled, expected), message
 
 
-routes = Exercise("9.2 A spy who may not be bribed", _routes, 8, 3)
+routes = Exercise("9.2 A spy who may not be bribed", _routes, 8, 3, "hard")
 
 
 # %% tags=["exercise"]
@@ -271,6 +331,66 @@ def spy_and_dispelling(p, spy, who):
 
 
 routes.check(spy_and_dispelling)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@routes.hide("the sizes of the slopes, after one backward pass of the sum")
+def _routes_slopes(answer):
+    for codes, features, known in ((3, 8, 5), (9, 2, 12)):
+        p, spy, who = _spied(codes, features, known, 93)
+        parts = [*spy.parameters()]
+        told = losses.identification_loss(spy(p), who).mean()
+        of_spy = torch.autograd.grad(told, parts)
+        (of_code,) = torch.autograd.grad(
+            losses.dispelling_loss(spy(p)).mean(), p
+        )
+        sum(_two_losses(answer(p, spy, who))).backward()
+        assert torch.allclose(p.grad, of_code, atol=1e-5), "codes"
+        for part, slope in zip(parts, of_spy, strict=True):
+            assert torch.allclose(part.grad, slope, atol=1e-5), "spy"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+routes.refuse(
+    lambda p, spy, who: (
+        losses.identification_loss(spy(p), who),
+        losses.dispelling_loss(spy(p)),
+    ),
+    "the spy's loss must not move the code",
+)
+routes.refuse(
+    lambda p, spy, who: (
+        losses.identification_loss(spy(p.detach()), who),
+        losses.dispelling_loss(spy(p)),
+    ),
+    "L_H must not move the spy",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+routes.refuse(
+    lambda p, spy, who: (
+        losses.identification_loss(spy(p.detach()), who),
+        losses.dispelling_loss(spy(p).detach()),
+    ),
+    "all was detached",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _half_fixed(p, spy, who):
+    """The bias of the copy still learns."""
+    fixed = F.linear(p, spy.weight.detach(), spy.bias)
+    told = losses.identification_loss(spy(p.detach()), who)
+    return told, losses.dispelling_loss(fixed)
+
+
+routes.refuse(_half_fixed, "L_H must not move the spy")
+routes.refuse(lambda p, spy, who: _half_fixed(p, spy, who)[::-1], "L_I^adv:")
+routes.refuse(
+    lambda p, spy, who: losses.dispelling_loss(spy(p)).mean(),
+    "expected two losses",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -298,7 +418,7 @@ source(losses.reconstruction_loss)
 # %% [markdown]
 # ### Exercise 9.3: whose weight is 0.0000181?
 #
-# The paper weighs the *sum* in (9.4), over all numbers of a picture of 235 x 235, with $\lambda_X = 1.81\cdot 10^{-5}$. What weight says the same for pictures of another side? *(5 minutes, 2 points)*
+# The paper weighs the *sum* in (9.4), over all numbers of a picture of 235 x 235, with $\lambda_X = 1.81\cdot 10^{-5}$. What weight says the same for pictures of another side? *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -318,31 +438,58 @@ source(losses.reconstruction_loss)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _weight_by_pictures(side):
+    """The weight that makes the sum of (9.4) what the chapter's loss is."""
+    x = torch.zeros(1, 3, side, side)
+    made = torch.full_like(x, 0.5)
+    total = float((x - made).double().square().sum() / 2)
+    return float(losses.reconstruction_loss(x, made)) / total
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _scaled(answer):
     for side in (235, 64, 128):
-        got = answer(side)
-        assert got not in (None, ...), "return a number"
-        x, made = (
-            torch.zeros(1, 3, side, side),
-            torch.full((1, 3, side, side), 0.5),
-        )
-        total = float((x - made).square().sum() / 2)
-        expected = float(losses.reconstruction_loss(x, made)) / total
-        assert abs(got / expected - 1) < 1e-2, (
-            f"{side} px: expect {expected:.3g}, got {got:.3g}"
-        )
+        got, expected = _number(answer(side)), _weight_by_pictures(side)
+        said = f"{side} px: expected {expected:.3g}, got {got:.3g}"
+        for mistake, wrong in {
+            "that is the weight at 235 px": 1.81e-5,
+            "fewer pixels add up to less, so each counts more": side**2
+            / 235**4,
+            "a picture of half the side has a quarter of the pixels": 1
+            / 235
+            / side,
+        }.items():
+            assert side == 235 or abs(got / wrong - 1) > 1e-2, (
+                f"{said}: {mistake}"
+            )
+        assert abs(got / expected - 1) < 1e-2, said
 
 
-scaled = Exercise("9.3 Whose weight is 0.0000181?", _scaled, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+scaled = Exercise("9.3 Whose weight is 0.0000181?", _scaled, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
 def weight_of_sum(side):
     """The weight of a sum of squares over pictures of this side."""
-    return ...  # your lines
+    return ...  # your line
 
 
 scaled.check(weight_of_sum)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@scaled.hide("small and large pictures")
+def _scaled_elsewhere(answer):
+    for side in (1, 32, 96, 200, 512):
+        got, expected = _number(answer(side)), _weight_by_pictures(side)
+        assert abs(got / expected - 1) < 1e-2, f"{side} px: {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+scaled.refuse(lambda side: 1.81e-5, "that is the weight at 235 px")
+scaled.refuse(lambda side: 1.81e-5 * side**2 / 235**2, "so each counts more")
+scaled.refuse(lambda side: 1.81e-5 * 235 / side, "a quarter of the pixels")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -367,7 +514,7 @@ source(spread.Spread.augment)
 # %% [markdown]
 # ### Exercise 9.4: the running deviation
 #
-# `before` is the running variance, `batch` (pictures, channels) new codes, `share` what the newest batch counts. Return the new running variance. *(5 minutes, 2 points)*
+# `before` is the running variance, `batch` (pictures, channels) new codes, `share` what the newest batch counts. Return the new running variance. *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -387,35 +534,93 @@ source(spread.Spread.augment)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _mistaken(got, before, rows, share):
+    """Which known mistake a running variance is, or nothing."""
+    keep, n = 1 - share, len(rows)
+    for mistake, wrong in {
+        "the unbiased variance divides by one less": rows.var(0) * (n - 1) / n,
+        "the variance is kept, not the deviation": rows.std(0),
+        "less the mean": rows.square().mean(0),
+    }.items():
+        if torch.allclose(got, keep * before + share * wrong, rtol=1e-4):
+            return f": {mistake}"
+    swapped = share * before + keep * rows.var(0)
+    if torch.allclose(got, swapped, rtol=1e-4):
+        return ": `share` is what the newest batch counts"
+    return ""
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _runs(answer, share, batches):
+    """Follow batches, and say where an answer leaves batch normalisation."""
+    by_torch = spread.Spread(batches.shape[2], momentum=share).train()
+    before = torch.zeros(batches.shape[2])
+    for number, rows in enumerate(batches, start=1):
+        got = _tensor(answer(before, rows, share), tuple(before.shape))
+        by_torch.observe(rows)
+        expected = by_torch.deviation.square()
+        assert torch.allclose(got, expected, rtol=1e-3, atol=1e-6), (
+            f"batch {number}, first channel: expected {expected[0]:.4f}, got "
+            f"{got[0]:.4f}{_mistaken(got, before, rows, share)}"
+        )
+        before = expected
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _running(answer):
-    kept = spread.Spread(3, momentum=0.2).train()
-    random, before = torch.Generator().manual_seed(4), torch.zeros(3)
-    for _ in range(3):
-        rows = torch.randn(16, 3, generator=random) * torch.tensor(
-            [1.0, 5.0, 0.1]
-        )
-        got = answer(before, rows, 0.2)
-        assert got not in (None, ...) if not torch.is_tensor(got) else True, (
-            "return a tensor"
-        )
-        kept.observe(rows)
-        expected = kept.deviation.square()
-        assert torch.allclose(got, expected, rtol=1e-4), (
-            f"expect {expected}, got {got}"
-        )
-        before = got
+    random = torch.Generator().manual_seed(4)
+    batches = torch.randn(3, 16, 3, generator=random)
+    _runs(answer, 0.2, batches * torch.tensor([1.0, 5.0, 0.1]))
 
 
-running = Exercise("9.4 The running deviation", _running, 5, 2)
+running = Exercise("9.4 The running deviation", _running, 5, 2, "medium")
 
 
 # %% tags=["exercise"]
 def running_variance(before, batch, share):
     """The running variance once a batch was seen."""
-    return ...  # your lines
+    return ...  # your line
 
 
 running.check(running_variance)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@running.hide("codes whose mean is far from 0, and another share")
+def _running_elsewhere(answer):
+    random = torch.Generator().manual_seed(94)
+    for share, pictures, channels in ((0.1, 8, 5), (0.75, 33, 2)):
+        batches = torch.randn(4, pictures, channels, generator=random)
+        _runs(answer, share, 3 * batches + 7 * torch.arange(channels))
+
+
+@running.hide("a first batch that counts for nothing, or for all")
+def _running_at_the_ends(answer):
+    batch = torch.tensor([[1.0, 2.0], [3.0, 8.0]])
+    before = torch.tensor([5.0, 6.0])
+    for share, expected in ((0.0, before), (1.0, torch.tensor([2.0, 18.0]))):
+        got = _tensor(answer(before, batch, share), (2,))
+        assert torch.allclose(got, expected), f"{share}: {got.tolist()}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+running.refuse(
+    lambda before, batch, share: (
+        (1 - share) * before + share * batch.var(0, unbiased=False)
+    ),
+    "divides by one less",
+)
+running.refuse(
+    lambda before, batch, share: (1 - share) * before + share * batch.std(0),
+    "not the deviation",
+)
+running.refuse(
+    lambda before, batch, share: share * before + (1 - share) * batch.var(0),
+    "what the newest batch counts",
+)
+running.refuse(
+    lambda before, batch, share: batch.var(), "expected the shape (3,), got ()"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -734,7 +939,7 @@ source(editing.moved)
 # %% [markdown]
 # ### Exercise 9.5: how far is far?
 #
-# `direction` has length one, `deviation` has each channel's $\sigma$. How far may a code go along it so that no channel moves by more than $1.96\,\sigma^i$? *(5 minutes, 2 points)*
+# `direction` has length one, `deviation` has each channel's $\sigma$. How far may a code go along it so that no channel moves by more than $1.96\,\sigma^i$? *(medium, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -754,31 +959,76 @@ source(editing.moved)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _reach(vector, deviation):
+    """How far it is by the library's own rule."""
+    return editing.reach(editing.Direction("a way", "p", vector), deviation)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _far(answer):
-    for name, way in list(ways.items())[:3]:
-        got = answer(
-            way.vector,
-            model.deviation_p if way.branch == "p" else model.deviation_t,
+    for vector, deviation in (
+        ([0.6, 0.8], [3.0, 1.0]),
+        ([0.6, -0.8], [0.5, 1.0]),
+        ([-0.8, 0.6], [2.0, 9.0]),
+    ):
+        w, sigma = torch.tensor(vector), torch.tensor(deviation)
+        got, expected = _number(answer(w, sigma)), _reach(w, sigma)
+        said = (
+            f"w = {vector}, deviations {deviation}: expected {expected:.3f}, "
         )
-        assert got not in (None, ...) if not torch.is_tensor(got) else True, (
-            "return a number"
-        )
-        expected = editing.along(model, way)
-        assert abs(float(got) - expected) < 1e-3 * expected, (
-            f"{name}: expect {expected:.4f}"
-        )
+        said += f"got {got:.3f}"
+        assert got > 0, f"{said}: a way against a channel has a length, too"
+        for mistake, wrong in {
+            "the channel that ends first ends the way": (sigma / w.abs()).max(),
+            "a channel moves by a |w_i|": sigma.min(),
+            "that is one deviation, not 1.96": expected / 1.96**2,
+        }.items():
+            assert abs(got - 1.96 * wrong) > 1e-4, f"{said}: {mistake}"
+        assert abs(got - expected) < 1e-3 * expected, said
 
 
-far = Exercise("9.5 How far is far?", _far, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+far = Exercise("9.5 How far is far?", _far, 5, 2, "medium")
 
 
 # %% tags=["exercise"]
 def farthest(direction, deviation):
     """How far codes may go along a direction."""
-    return ...  # your lines
+    return ...  # your line
 
 
 far.check(farthest)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@far.hide("codes of 256 channels")
+def _far_in_codes(answer):
+    random = torch.Generator().manual_seed(95)
+    for _ in range(5):
+        w = F.normalize(torch.randn(256, generator=random), dim=0)
+        sigma = 0.2 + torch.rand(256, generator=random)
+        got, expected = _number(answer(w, sigma)), _reach(w, sigma)
+        assert abs(got / expected - 1) < 1e-3, f"expected {expected}, got {got}"
+
+
+@far.hide("channels that a direction leaves alone")
+def _far_along_an_axis(answer):
+    w, sigma = torch.tensor([0.0, -1.0, 0.0]), torch.tensor([0.1, 2.0, 0.3])
+    got = _number(answer(w, sigma))
+    assert abs(got - 3.92) < 1e-3, f"expected 3.92, got {got}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+far.refuse(
+    lambda w, sigma: 1.96 * (sigma / w).min(),
+    "a way against a channel has a length",
+)
+far.refuse(
+    lambda w, sigma: 1.96 * (sigma / w.abs()).max(), "ends first ends the way"
+)
+far.refuse(lambda w, sigma: 1.96 * sigma.min(), "a channel moves by a |w_i|")
+far.refuse(lambda w, sigma: (sigma / w.abs()).min(), "not 1.96")
+far.refuse(lambda w, sigma: 1.96 * sigma / w.abs(), "expected one number")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
