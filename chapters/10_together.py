@@ -189,7 +189,7 @@ for name in contestants.METHODS:
 # %% [markdown]
 # ### Exercise 10.1: whom to believe
 #
-# `row` has for each recogniser `{"value": number, "seen": bool}`. Return the mean value over those that the method did *not* see; `None` where it saw all. *(5 minutes, 2 points)*
+# `row` has for each recogniser `{"value": number, "seen": bool}`. Return the mean value over those that the method did *not* see; `None` where it saw all. *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -209,23 +209,59 @@ for name in contestants.METHODS:
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _number(got):
+    """An answer as a float; says what came where it is none."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def _row(**judges):
+    """A row of a table: for each judge a value, and whether it was seen."""
+    return {
+        judge: {"value": value, "seen": seen}
+        for judge, (value, seen) in judges.items()
+    }
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _believed(answer):
-    for name, row in found.items():
-        if "cannot" in row:
-            continue
-        told = {judge: row[f"identity {judge}"] for judge in judging.EMBEDDERS}
-        open_to = [one["value"] for one in told.values() if not one["seen"]]
-        got = answer(told)
-        assert got not in (None, ...), f"{name}: return a number"
-        expected = sum(open_to) / len(open_to)
-        assert math.isclose(got, expected, abs_tol=1e-6), (
-            f"{name}: expect {expected:.4f}, got {got:.4f}"
-        )
-    all_seen = {"a": {"value": 1.0, "seen": True}}
-    assert answer(all_seen) is None, "where all judges were seen, say None"
+    for row, expected in (
+        (_row(dlib=(0.9, True), faceres=(0.4, False)), 0.4),
+        (_row(dlib=(0.5, False), faceres=(0.3, False)), 0.4),
+        (_row(a=(0.2, False), b=(1.0, True), c=(0.6, False)), 0.4),
+    ):
+        got = answer(row)
+        assert got is not None, f"of {row} expected {expected}, got None"
+        got, values = _number(got), [one["value"] for one in row.values()]
+        said = f"of {row} expected {expected}, got {got:.4f}"
+        right = math.isclose(got, expected, abs_tol=1e-6)
+        for mistake, wrong in {
+            "judges that were seen don't count": sum(values) / len(values),
+            "judges that were seen don't count in how many they are": (
+                expected * sum(not one["seen"] for one in row.values())
+            )
+            / len(row),
+        }.items():
+            assert right or abs(got - wrong) > 1e-6, f"{said}: {mistake}"
+        assert right, said
 
 
-believed = Exercise("10.1 Whom to believe", _believed, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _believed_or_none(answer):
+    _believed(answer)
+    row = _row(dlib=(1.0, True))
+    try:
+        got = answer(row)
+    except ZeroDivisionError:
+        raise AssertionError(
+            f"of {row} expected None, got a division by zero"
+        ) from None
+    assert got is None, f"where all judges were seen expected None, got {got!r}"
+
+
+believed = Exercise("10.1 Whom to believe", _believed_or_none, 5, 2, "easy")
 
 
 # %% tags=["exercise"]
@@ -235,6 +271,58 @@ def unbribed(row):
 
 
 believed.check(unbribed)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@believed.hide("many judges, and values that are 0 or below")
+def _believed_of_many(answer):
+    random = torch.Generator().manual_seed(101)
+    for _ in range(8):
+        values = (2 * torch.rand(7, generator=random) - 1).tolist()
+        seen = (torch.rand(7, generator=random) < 0.5).tolist()
+        told = zip(values, [*seen[:6], False], strict=True)
+        row = _row(**{f"j{n}": one for n, one in enumerate(told)})
+        fair = [one["value"] for one in row.values() if not one["seen"]]
+        assert abs(_number(answer(row)) - sum(fair) / len(fair)) < 1e-6
+    zero = _row(a=(0.0, False), b=(0.7, True))
+    assert _number(answer(zero)) == 0, "a value of 0 is one"
+
+
+@believed.hide("rows without a fair judge")
+def _believed_nobody(answer):
+    for row in (_row(a=(0.3, True), b=(0.4, True)), {}):
+        assert answer(row) is None, f"{row}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _mean_of(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+believed.refuse(
+    lambda row: _mean_of(one["value"] for one in row.values()),
+    "judges that were seen don't count",
+)
+believed.refuse(
+    lambda row: _mean_of(
+        one["value"] * (not one["seen"]) for one in row.values()
+    ),
+    "in how many they are",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+believed.refuse(
+    lambda row: _mean_of(
+        one["value"] for one in row.values() if not one["seen"]
+    ),
+    "expected None, got a division by zero",
+)
+believed.refuse(
+    lambda row: max(one["value"] for one in row.values() if not one["seen"]),
+    "expected 0.4, got 0.5",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -263,7 +351,7 @@ figures.show(
 #
 # ### Exercise 10.2: nobody is better in both
 #
-# Return the names that no other place beats in both numbers at once (at least as good in both, better in one). `places` maps names to (attribute, identity). *(8 minutes, 3 points)*
+# Return the names that no other place beats in both numbers at once (at least as good in both, better in one). `places` maps names to (attribute, identity). *(hard, 8 minutes, 3 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -283,26 +371,41 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _unbeaten_by_the_letter(places):
+    """Who is, for everybody else, no worse in one number or the same."""
+    return {
+        name
+        for name, p in places.items()
+        if all(q == p or q[0] < p[0] or q[1] < p[1] for q in places.values())
+    }
+
+
+def _names(got):
+    """An answer as a set of names; says what came where it is none."""
+    assert isinstance(got, list | tuple | set | frozenset | dict), (
+        f"expected a list of names, got {got!r}"
+    )
+    return set(got)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _front(answer):
-    random = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(12, 2, generator=random).tolist()
-    even = {"a": (0.5, 0.5), "b": (0.5, 0.5), "c": (0.5, 0.4)}
-    for places in (even, {str(n): tuple(one) for n, one in enumerate(drawn)}):
-        got = answer(places)
-        assert got not in (None, ...), "return the names"
-        expected = {
-            name
-            for name, p in places.items()
-            if all(
-                q == p or q[0] < p[0] or q[1] < p[1] for q in places.values()
-            )
-        }
-        assert set(got) == expected, (
-            f"of {places} expect {sorted(expected)}, got {sorted(got)}"
+    for places, about in (
+        ({"a": (0.5, 0.5), "b": (0.6, 0.4), "c": (0.4, 0.3)}, "c is worse in both"),
+        ({"a": (0.5, 0.5), "b": (0.5, 0.4)}, "b is as good in one, and worse"),
+        ({"a": (0.5, 0.5), "b": (0.5, 0.5)}, "the same place beats nobody"),
+        ({"a": (0.9, 0.1), "b": (0.6, 0.6), "c": (0.5, 0.55), "d": (0.1, 0.8)},
+         "b beats c, and nobody is best in both"),
+    ):  # fmt: skip
+        got = _names(answer(dict(places)))
+        expected = _unbeaten_by_the_letter(places)
+        assert got == expected, (
+            f"of {places} expected {', '.join(sorted(expected))}, got "
+            f"{', '.join(sorted(map(str, got))) or 'nobody'}: {about}"
         )
 
 
-front = Exercise("10.2 Nobody is better in both", _front, 8, 3)
+front = Exercise("10.2 Nobody is better in both", _front, 8, 3, "hard")
 
 
 # %% tags=["exercise"]
@@ -312,6 +415,54 @@ def unbeaten(places):
 
 
 front.check(unbeaten)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@front.hide("crowds, with ties in one number")
+def _front_of_crowds(answer):
+    random = torch.Generator().manual_seed(102)
+    for count, levels in ((12, 1000), (30, 5), (40, 8)):
+        drawn = torch.randint(levels, (count, 2), generator=random) / levels
+        places = {f"m{n}": tuple(one) for n, one in enumerate(drawn.tolist())}
+        got = _names(answer(dict(places)))
+        assert got == _unbeaten_by_the_letter(places), f"{count} of {levels}"
+
+
+@front.hide("one place alone, and numbers below 0")
+def _front_of_few(answer):
+    assert _names(answer({"only": (-1.0, -2.0)})) == {"only"}
+    places = {"a": (-0.5, -0.1), "b": (-0.2, -0.3), "c": (-0.6, -0.2)}
+    assert _names(answer(places)) == {"a", "b"}
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _not_beaten(places, beats):
+    return [
+        name
+        for name, p in places.items()
+        if not any(beats(q, p) for q in places.values())
+    ]
+
+
+front.refuse(
+    lambda places: _not_beaten(
+        places, lambda q, p: q[0] >= p[0] and q[1] >= p[1]
+    ),
+    "got nobody",
+)
+front.refuse(
+    lambda places: _not_beaten(
+        places, lambda q, p: q[0] > p[0] and q[1] > p[1]
+    ),
+    "b is as good in one, and worse",
+)
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+front.refuse(
+    lambda places: [max(places, key=lambda name: sum(places[name]))],
+    "expected a, b, got a",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -333,7 +484,7 @@ front.prove(unbeaten_solution)
 # %% [markdown]
 # ### Exercise 10.3: at the same rate
 #
-# Methods can be compared fairly where they do as much. Given a curve's `rates` (rising) and `identities`, return the identity at a wanted rate on the straight line between its two neighbours; `None` where the curve does not come that far. *(8 minutes, 3 points)*
+# Methods can be compared fairly where they do as much. Given a curve's `rates` (rising) and `identities`, return the identity at a wanted rate on the straight line between its two neighbours; `None` where the curve does not come that far. *(medium, 8 minutes, 3 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -355,19 +506,39 @@ front.prove(unbeaten_solution)
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _same_rate(answer):
     rates, identities = [0.1, 0.4, 0.9], [0.7, 0.6, 0.2]
-    for rate, expected in ((0.1, 0.7), (0.25, 0.65), (0.65, 0.4), (0.9, 0.2)):
+    for rate, expected, near in (
+        (0.1, 0.7, (0.7,)),
+        (0.25, 0.65, (0.7, 0.6)),
+        (0.5, 0.52, (0.6, 0.2)),
+        (0.9, 0.2, (0.2,)),
+    ):
         got = answer(rates, identities, rate)
-        assert got not in (None, ...), f"at {rate}: return a number"
-        assert math.isclose(got, expected, abs_tol=1e-6), (
-            f"at {rate}: expect {expected}, got {got:.3f}"
-        )
+        said = f"rates {rates}, identities {identities}, at {rate}: expected "
+        assert got is not None, f"{said}{expected}, got None: it comes there"
+        got = _number(got)
+        said += f"{expected}, got {got:.3f}"
+        if not math.isclose(got, expected, abs_tol=1e-6):
+            assert got not in near, f"{said}: that is a neighbour's"
+            mean = math.isclose(got, sum(near) / len(near))
+            assert not mean, f"{said}: the neighbours' mean, wherever between"
+            raise AssertionError(said)
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _same_rate_or_none(answer):
+    _same_rate(answer)
+    rates, identities = [0.1, 0.4, 0.9], [0.7, 0.6, 0.2]
     for rate in (0.05, 0.95):
-        assert answer(rates, identities, rate) is None, (
-            f"at {rate}: the curve does not come there; return None"
+        got = answer(rates, identities, rate)
+        assert got is None, (
+            f"of {rates} at {rate}: expected None, got {got!r}: the curve does "
+            "not come there"
         )
 
 
-same_rate = Exercise("10.3 At the same rate", _same_rate, 8, 3)
+same_rate = Exercise(
+    "10.3 At the same rate", _same_rate_or_none, 8, 3, "medium"
+)
 
 
 # %% tags=["exercise"]
@@ -377,6 +548,53 @@ def identity_at(rates, identities, rate):
 
 
 same_rate.check(identity_at)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@same_rate.hide("long curves that rise and fall")
+def _same_rate_of_curves(answer):
+    random = torch.Generator().manual_seed(103)
+    for count in (2, 5, 11):
+        steps = 0.05 + torch.rand(count, generator=random)
+        rates = (steps.cumsum(0) / steps.sum()).tolist()
+        values = torch.rand(count, generator=random).tolist()
+        for n in range(count - 1):
+            for share in (0.0, 0.3, 0.9):
+                rate = rates[n] + share * (rates[n + 1] - rates[n])
+                wanted = values[n] + share * (values[n + 1] - values[n])
+                got = _number(answer(list(rates), list(values), rate))
+                assert abs(got - wanted) < 1e-5, f"{count}: {wanted}, got {got}"
+        assert answer(rates, values, rates[0] - 0.01) is None
+        assert answer(rates, values, 1.01) is None
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _nearest(rates, identities, rate):
+    places = range(len(rates))
+    return identities[min(places, key=lambda n: abs(rates[n] - rate))]
+
+
+def _middle(rates, identities, rate):
+    for n, (a, b) in enumerate(itertools.pairwise(rates)):
+        if rate in (a, b):
+            return identities[n + (rate == b)]
+        if a < rate < b:
+            return (identities[n] + identities[n + 1]) / 2
+    return None
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _held(rates, identities, rate):
+    """A curve that goes on beyond its ends, as it was there."""
+    rate = min(max(rate, rates[0]), rates[-1])
+    n = next(n for n, after in enumerate(rates[1:]) if rate <= after)
+    share = (rate - rates[n]) / (rates[n + 1] - rates[n])
+    return identities[n] + share * (identities[n + 1] - identities[n])
+
+
+same_rate.refuse(_nearest, "that is a neighbour's")
+same_rate.refuse(_middle, "the neighbours' mean")
+same_rate.refuse(_held, "the curve does not come there")
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -411,7 +629,7 @@ figures.show(
 #
 # ### Exercise 10.4: between chance and right
 #
-# Put a number on a scale where `random` is 0 and `drawn` is 1. What if the two are the same? Then the judge can't tell, and there is no scale: return `None`. *(5 minutes, 2 points)*
+# Put a number on a scale where `random` is 0 and `drawn` is 1. What if the two are the same? Then the judge can't tell, and there is no scale: return `None`. *(easy, 5 minutes, 2 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -432,21 +650,39 @@ figures.show(
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _scaled(answer):
-    for value, chance, right in (
-        (0.57, 0.48, 0.7),
-        (0.41, 0.48, 0.7),
-        (3, 1, 0),
+    for value, low, right, expected in (
+        (0.6, 0.5, 0.7, 0.5),
+        (0.55, 0.5, 0.7, 0.25),
+        (0.4, 0.5, 0.7, -0.5),
+        (3, 1, 0, -2),
     ):
-        got = answer(value, chance, right)
-        assert got not in (None, ...), "return a number"
-        expected = (value - chance) / (right - chance)
-        assert math.isclose(got, expected, abs_tol=1e-6), (
-            f"{value} between {chance} and {right}: expect {expected:.3f}"
+        got = answer(value, low, right)
+        said = f"{value} between random {low} and drawn {right}: expected "
+        assert got is not None, f"{said}{expected}, got None"
+        got, known = _number(got), {
+            ": chance should get 0": value / right if right else math.inf,
+            ": 0 is chance, 1 is right": 1 - expected,
+            ": worse than chance is below 0": 0,
+        }  # fmt: skip
+        why = "".join(w for w, x in known.items() if abs(got - x) < 1e-6)
+        assert abs(got - expected) < 1e-6, (
+            f"{said}{expected}, got {got:.3f}{why}"
         )
-    assert answer(0.5, 0.4, 0.4) is None, "no scale without two ends: None"
 
 
-scaled = Exercise("10.4 Between chance and right", _scaled, 5, 2)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _scaled_or_none(answer):
+    _scaled(answer)
+    try:
+        got = answer(0.5, 0.4, 0.4)
+    except ZeroDivisionError:
+        got = "a division by zero"
+    assert got is None, f"without two ends expected None, got {got}"
+
+
+scaled = Exercise(
+    "10.4 Between chance and right", _scaled_or_none, 5, 2, "easy"
+)
 
 
 # %% tags=["exercise"]
@@ -456,6 +692,42 @@ def on_scale(value, random, drawn):
 
 
 scaled.check(on_scale)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@scaled.hide("scales of other sizes, either way round")
+def _scaled_elsewhere(answer):
+    random = torch.Generator().manual_seed(104)
+    for a, b, c in (20 * torch.rand(9, 3, generator=random) - 10).tolist():
+        got, expected = _number(answer(a, b, c)), (a - b) / (c - b)
+        assert math.isclose(got, expected, rel_tol=1e-5), f"{expected}: {got}"
+
+
+@scaled.hide("values at an end, and ends at 0")
+def _scaled_at_the_ends(answer):
+    assert _number(answer(0.2, 0.2, 0.7)) == 0
+    assert abs(_number(answer(0.7, 0.2, 0.7)) - 1) < 1e-9
+    assert abs(_number(answer(0.3, 0.0, 0.6)) - 0.5) < 1e-9
+    assert answer(0.0, 0.0, 0.0) is None
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+scaled.refuse(
+    lambda value, random, drawn: value / drawn if drawn else 0.0,
+    "chance should get 0",
+)
+scaled.refuse(
+    lambda value, random, drawn: (drawn - value) / (drawn - random),
+    "expected 0.25, got 0.750: 0 is chance",
+)
+scaled.refuse(
+    lambda value, random, drawn: max(0, (value - random) / (drawn - random)),
+    "worse than chance is below 0",
+)
+scaled.refuse(
+    lambda value, random, drawn: (value - random) / (drawn - random),
+    "expected None, got a division by zero",
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
@@ -474,9 +746,9 @@ for task, told in kept["tasks"].items():
         row = told["rows"][name]
         if "cannot" not in row:
             columns = ("identity faceres", "attribute", "landmarks", "pose")
+            told_of = [[x[c]["value"] for x in (row, *ends)] for c in columns]
             parts = [
-                on_scale_solution(*(x[c]["value"] for x in (row, *ends)))
-                for c in columns
+                (value - low) / (high - low) for value, low, high in told_of
             ]
             rows.append((task, name, *(f"{part:.2f}" for part in parts)))
 head = ("task", "method", "identity", "attribute", "landmarks", "pose")
@@ -518,7 +790,7 @@ Markdown(overview.table(head, rows))
 # %% [markdown]
 # ### Exercise 10.5: who is drawn anew?
 #
-# Somebody has several results in a table, and these are alike. An interval that draws *results* anew takes them for news. Given each result's value and whose it is, draw *people* with replacement, so many times, take the mean over all results of whom was drawn, and return the 2.5 % and 97.5 % quantiles. *(10 minutes, 4 points)*
+# Somebody has several results in a table, and these are alike. An interval that draws *results* anew takes them for news. Given each result's value and whose it is, draw *people* with replacement, so many times, take the mean over all results of whom was drawn, and return the 2.5 % and 97.5 % quantiles. *(hard, 10 minutes, 4 points)*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -538,24 +810,41 @@ Markdown(overview.table(head, rows))
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+def _two_ends(got):
+    """An answer as two floats; says what came where it is none."""
+    if isinstance(got, torch.Tensor):
+        got = got.flatten().tolist()
+    assert isinstance(got, list | tuple), f"expected two numbers, got {got!r}"
+    assert len(got) == 2, f"expected two numbers, got {len(got)}"
+    low, high = (_number(end) for end in got)
+    assert low <= high, (
+        f"expected the lower end first, got {low:.3f}, {high:.3f}"
+    )
+    return low, high
+
+
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _by_people(answer):
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(10)
     own = torch.randn(30, generator=random)
     who = torch.arange(30).repeat_interleave(8)
     values = own[who] + 0.01 * torch.randn(240, generator=random)
-    got = answer(values, who, 2000, random)
-    assert got not in (None, ...) if not torch.is_tensor(got) else True, (
-        "return two numbers"
+    low, high = _two_ends(answer(values, who, 2000, random))
+    mean, one = float(values.mean()), 2 * 1.96 * float(own.std())
+    wide, got = one / math.sqrt(30), high - low
+    said = f"expected a width near {wide:.2f}, got {got:.2f}"
+    assert low < mean < high, (
+        f"the mean, {mean:.3f}, should lie between {low:.3f} and {high:.3f}"
     )
-    low, high = (float(end) for end in got)
-    wide = 2 * 1.96 * float(own.std()) / math.sqrt(30)
-    assert low < float(values.mean()) < high, "the mean should lie inside"
-    assert 0.8 < (high - low) / wide < 1.2, (
-        f"expect a width near {wide:.2f}, got {high - low:.2f}: are people drawn, or results?"
+    assert not 0.7 < got / (one / math.sqrt(240)) < 1.3, (
+        f"{said}: results are drawn here, not people"
     )
+    assert got < 0.7 * one, f"{said}: so far apart are people, not their means"
+    assert 0.8 < got / wide < 1.2, said
 
 
-by_people = Exercise("10.5 Who is drawn anew?", _by_people, 10, 4)
+# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
+by_people = Exercise("10.5 Who is drawn anew?", _by_people, 10, 4, "hard")
 
 
 # %% tags=["exercise"]
@@ -565,6 +854,68 @@ def interval(values, who, times, random):
 
 
 by_people.check(interval)
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+def _drawn_one_by_one(values, who, times, random):
+    """The interval by its definition: results are collected, then averaged."""
+    of = [values[who == person] for person in range(int(who.max()) + 1)]
+    means = torch.stack(
+        [
+            torch.cat([of[person] for person in drawn]).mean()
+            for drawn in torch.randint(
+                len(of), (times, len(of)), generator=random
+            ).tolist()
+        ]
+    )
+    return torch.quantile(means, torch.tensor([0.025, 0.975])).tolist()
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@by_people.hide("people with different numbers of results, in no order")
+def _by_people_of_any_size(answer):
+    random = torch.Generator().manual_seed(105)
+    counts = torch.tensor([40, 1, 2, 3, 1, 2, 20, 1, 1, 5, 2, 2])
+    who = torch.arange(12).repeat_interleave(counts)
+    own = torch.tensor([2.0, 0, 1, 0, 1, 0, -1, 0, 1, 0, 0, 1])
+    mixed = torch.randperm(len(who), generator=random)
+    who, values = who[mixed], own[who[mixed]]
+    ends = _two_ends(answer(values, who, 4000, random))
+    wanted = _drawn_one_by_one(values, who, 4000, random)
+    for got, expected in zip(ends, wanted, strict=True):
+        assert abs(got - expected) < 0.12, f"expected {wanted}, got {ends}"
+
+
+# %% tags=["hidden-test", "remove-cell"] jupyter={"source_hidden": true}
+@by_people.hide("people who are all alike")
+def _by_people_alike(answer):
+    random, who = torch.Generator().manual_seed(106), torch.arange(5).repeat(3)
+    low, high = _two_ends(answer(torch.full((15,), 0.25), who, 50, random))
+    assert abs(low - 0.25) < 1e-5, f"expected 0.25, got {low}"
+    assert abs(high - 0.25) < 1e-5, f"expected 0.25, got {high}"
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+def _ends(means):
+    return torch.quantile(means, torch.tensor([0.025, 0.975]))
+
+
+def _of_results(values, who, times, random):
+    rows = torch.randint(len(values), (times, len(values)), generator=random)
+    return _ends(values[rows].mean(1))
+
+
+def _of_single_people(values, who, times, random):
+    means = torch.bincount(who, values) / torch.bincount(who)
+    return _ends(means[torch.randint(len(means), (times,), generator=random)])
+
+
+# %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
+by_people.refuse(_of_results, "results are drawn here, not people")
+by_people.refuse(_of_single_people, "not their means")
+by_people.refuse(
+    lambda values, who, times, random: values.mean(), "expected two numbers"
+)
 
 
 # %% tags=["solution", "hide-input"] jupyter={"source_hidden": true}
