@@ -659,11 +659,12 @@ def _scaled(answer):
         got = answer(value, low, right)
         said = f"{value} between random {low} and drawn {right}: expected "
         assert got is not None, f"{said}{expected}, got None"
-        got, known = _number(got), {
+        got = _number(got)
+        known = {
             ": chance should get 0": value / right if right else math.inf,
             ": 0 is chance, 1 is right": 1 - expected,
             ": worse than chance is below 0": 0,
-        }  # fmt: skip
+        }
         why = "".join(w for w, x in known.items() if abs(got - x) < 1e-6)
         assert abs(got - expected) < 1e-6, (
             f"{said}{expected}, got {got:.3f}{why}"
