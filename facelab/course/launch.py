@@ -1,8 +1,8 @@
 """The first program in a sandbox: `python -I -S launch.py SPEC COMMAND...`.
 
 It confines itself as SPEC says and becomes COMMAND. SPEC is JSON: `isolation`, `workspace`,
-`readable` (files and folders), `limits` by the name of their RLIMIT. Run by its path, without
-facelab and without site-packages, as it has to be quick.
+`readable` (files and folders), `limits` by the name of their RLIMIT, `starter` (the process that
+started it). Run by its path, without facelab and without site-packages, as it has to be quick.
 """
 
 import ctypes
@@ -43,13 +43,12 @@ def _end_all() -> None:
             os.waitpid(-1, 0)
 
 
-def _keep() -> None:
+def _keep(starter: int) -> None:
     """Fork: the child goes on; the parent outlives it and leaves nothing of it behind.
 
     Processes whose parents ended become the keeper's. It ends them all when the command ends, and
     when the process that started the sandbox is gone.
     """
-    starter = os.getppid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     command = os.fork()
     if command == 0:
@@ -62,7 +61,7 @@ def _keep() -> None:
 
     signal.signal(signal.SIGTERM, end)
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != starter:
+    if os.getppid() != starter:  # it was gone before that
         end()
     for descriptor in (0, 1, 2):
         os.close(descriptor)
@@ -88,7 +87,7 @@ def main() -> None:
     spec, command = json.loads(sys.argv[1]), sys.argv[2:]
     limits, own_users = dict(spec["limits"]), spec["isolation"] == "bubblewrap"
     if spec["isolation"] != "bubblewrap" and sys.platform == "linux":
-        _keep()
+        _keep(spec["starter"])
     os.chdir(spec["workspace"])
     if spec["isolation"] == "landlock":
         beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "landlock.py")

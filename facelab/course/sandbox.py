@@ -130,6 +130,7 @@ def start(
         "workspace": str(workspace),
         "readable": [str(place) for place in places],
         "limits": limits.of_a_process(),
+        "starter": os.getpid(),
     }
     inner = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(spec), *command]
     if isolation == Isolation.BUBBLEWRAP:
