@@ -19,6 +19,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 # Verbs that live beside what they serve: verb -> (module, attribute).
 ELSEWHERE = {
     "book": ("facelab.book.commands", "book"),
+    "assign": ("facelab.course.commands", "assign"),
     "search": ("facelab.methods.ganid.commands", "search_command"),
     "edit": ("facelab.methods.ganid.edit_commands", "edit"),
     "attributes": ("facelab.methods.ganid.edit_commands", "attributes"),

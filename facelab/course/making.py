@@ -68,7 +68,7 @@ def make(
         students=tuple(students),
         parameters={each.id: values_of(chapter, course_key, each.id, shared) for each in students},
         questions=chapter.assignment.questions,
-        sha256=hashlib.sha256(chapter.source.read_bytes()).hexdigest(),
+        sha256=digest(chapter),
         key_fingerprint=record.fingerprint(course_key),
     )
     if (assignment.folder / record.FILE).exists():
@@ -81,6 +81,11 @@ def make(
     ]
     record.write(assignment)
     return assignment, written
+
+
+def digest(chapter: Chapter) -> str:
+    """Return the SHA-256 of a chapter's script."""
+    return hashlib.sha256(chapter.source.read_bytes()).hexdigest()
 
 
 def _checked_date(due: str | None) -> str | None:

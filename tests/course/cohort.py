@@ -167,7 +167,6 @@ SEARCH = """
             code = thing if inspect.iscode(thing) else thing.__code__
             seen.append(str(code.co_consts))
     open("found.txt", "w").write("".join(seen))
-    print("".join(seen))
     raise ValueError("".join(one for one in seen if "SEC" + "RET" in one) or "nothing")
 """
 READ = """

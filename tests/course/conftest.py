@@ -107,7 +107,7 @@ def _adds_nothing(answer):
 
 @adding.hide("other numbers")
 def _adds_others(answer):
-    assert answer([31337, 5]) == 31342, "SECRET others"
+    assert answer([3133731337, 5]) == 3133731342, "SECRET others"
 
 
 # %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
@@ -198,15 +198,25 @@ STUDENTS = (
 )
 
 
-@pytest.fixture
-def tiny_book(tmp_path):
-    """The manifest of a book with one graded chapter, 01_sums."""
-    folder = tmp_path / "book"
+def tiny_book_at(folder: Path) -> manifest.Manifest:
+    """Write a book with one graded chapter, 01_sums."""
     (folder / "chapters").mkdir(parents=True)
     (folder / "chapters" / "references.bib").write_text("")
     (folder / "chapters" / "01_sums.py").write_text(CHAPTER)
     (folder / "book.toml").write_text(MANIFEST)
     return manifest.load(folder / "book.toml")
+
+
+@pytest.fixture(scope="session")
+def write_tiny_book():
+    """Return the function that writes that book."""
+    return tiny_book_at
+
+
+@pytest.fixture
+def tiny_book(tmp_path):
+    """The manifest of that book."""
+    return tiny_book_at(tmp_path / "book")
 
 
 @pytest.fixture
