@@ -70,7 +70,8 @@ def _upgraded(data: dict[str, Any]) -> NotebookNode:
     _drop_outputs(data.get("cells", []))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is mended here
-        notebook = nbformat.reader.reads(json.dumps(data))
+        text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace").decode()
+        notebook = nbformat.reader.reads(text)
         notebook = nbformat.convert(notebook, to_version=4)
         notebook = nbformat.v4.upgrade(notebook)
         _drop_outputs(notebook.cells)

@@ -226,7 +226,7 @@ class Supervisor:
         else:
             self._take(outcome, end)
         if outcome.outcome in ("ok", "error") and executed is None:
-            outcome.outcome = "killed"
+            outcome.outcome, outcome.reported = "killed", {}
             outcome.message = "the notebook with your outputs was lost or damaged by your own code"
         return outcome
 
@@ -264,16 +264,18 @@ def checked(path: Path, work: Work) -> str | None:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         content = file.read(most + 1)
     try:
         if len(content) > most:
             return None
         notebook = nbformat.reader.reads(content.decode())
         nbformat.validate(notebook, relax_add_props=True)
-        return nbformat.v4.writes(notebook) + "\n"
+        text = nbformat.v4.writes(notebook) + "\n"
+        return text.encode("utf-8", "replace").decode()  # halves of characters can't be written
     except Exception:  # validators raise whatever they stumble over
         return None
 

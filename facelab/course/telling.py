@@ -30,9 +30,9 @@ def tell(value: Callable[[], Any]) -> str:
 
 
 def acceptable(value: Any) -> bool:
-    """Tell whether a value may cross: a finite number, a truth value, a short text."""
+    """Tell whether a value may cross: a finite number, a truth value, a short printable text."""
     if isinstance(value, str):
-        return len(value) <= LONGEST_TEXT
+        return len(value) <= LONGEST_TEXT and value.isprintable()
     if isinstance(value, int):
         return abs(value) < 2**63
     return isinstance(value, float) and math.isfinite(value)

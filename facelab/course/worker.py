@@ -211,7 +211,7 @@ def execute(task: dict[str, Any], emit: Emit) -> None:
     end = run.end(error)
     if run.executed is not None:
         text = nbformat.v4.writes(run.executed)
-        Path(task["executed"]).write_text(text, encoding="utf-8")
+        Path(task["executed"]).write_text(text, encoding="utf-8", errors="replace")
     emit("end", **end)
 
 

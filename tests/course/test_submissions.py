@@ -96,3 +96,7 @@ def test_marks_and_prose_are_kept(read):
     made.cells[1].metadata["extension"] = {"of": ["an", "editor"]}
     found = read(nbformat.writes(made))
     assert [cell.metadata.get("facelab") for cell in found.cells] == [None, {"exercise": "1.1"}]
+
+
+def test_halves_of_characters_are_replaced(read):
+    assert read(notebook("'\ud83d'")).cells[0].source == "'?'"
