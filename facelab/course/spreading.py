@@ -201,7 +201,8 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> Iterator[tuple[int, Json]
         futures = [client.submit(task.function, *task.arguments, pure=False) for task in tasks]
         places = {future.key: place for place, future in enumerate(futures)}
         try:
-            for future, result in distributed.as_completed(futures, with_results=True):
+            ended = distributed.as_completed(futures, with_results=True, loop=client.loop)
+            for future, result in ended:
                 yield places[future.key], result
         finally:
             client.cancel(futures)
