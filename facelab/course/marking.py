@@ -6,7 +6,9 @@ Those runs are kept like the submissions' own, and so are grades: a second call 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import queue
 import threading
 from collections.abc import Sequence
 from io import TextIOBase
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_benches = threading.local()
+# The judges' processes that nobody uses now: starting one takes seconds.
+_idle: queue.SimpleQueue[Bench] = queue.SimpleQueue()
 
 
 def grade_all(
@@ -50,8 +53,18 @@ def grade_all(
     values = key_values(chapter, assignment, ids, limits, isolation, **how)
     fixed = (str(book.path), str(assignment.folder), dataclasses.asdict(limits), str(isolation))
     tasks = [Task(each, grade_submission, (*fixed, each, values.get(each))) for each in ids]
-    told = spreading.spread(tasks, **how)
+    try:
+        told = spreading.spread(tasks, **how)
+    finally:
+        close_benches()
     return [each["grade"] for each in told]
+
+
+def close_benches() -> None:
+    """End the judges' processes that this one keeps for the next submission."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            _idle.get_nowait().close()
 
 
 def of_assignment(book: Manifest, assignment: Assignment) -> Chapter:
@@ -96,21 +109,26 @@ def grade_submission(
     threads: int | None = None,
     stopped: threading.Event | None = None,
 ) -> Json:
-    """Grade one submission, with plain data only; the judge's process is this thread's own."""
+    """Grade one submission, given plain data alone, so that any machine of a cluster can do it.
+
+    The judge's process is kept for the next one.
+    """
     if stopped is not None and stopped.is_set():
         raise KeyboardInterrupt
-    if not hasattr(_benches, "bench"):
-        _benches.bench = Bench()
+    try:
+        bench = _idle.get_nowait()
+    except queue.Empty:
+        bench = Bench()
     assignment = record.read(Path(folder))
     start = hearing.sandboxed(assignment.folder, isolation, Limits(**limits))
-    grade = grading.grade_one(
-        assignment,
-        student_id,
-        manifest.load(Path(book)).chapter(assignment.chapter),
-        start=start,
-        key_value=(lambda _, name: values[name]) if values is not None else None,
-        bench=_benches.bench,
-    )
+    chapter = manifest.load(Path(book)).chapter(assignment.chapter)
+    value = (lambda _, name: values[name]) if values is not None else None
+    try:
+        grade = grading.grade_one(
+            assignment, student_id, chapter, start=start, key_value=value, bench=bench
+        )
+    finally:
+        _idle.put(bench)
     told = f"{grade['total']:g} of {grade['possible']:g} points"
     return {"outcome": "graded", "message": told, "seconds": 0.0, "grade": grade}
 

@@ -16,7 +16,7 @@ from facelab.errors import BookError
 
 ADD = 'def add(numbers):\n    """The sum."""\n    return sum(numbers)\n\n\nadding.check(add)'
 ROOT = "def root(numbers):\n    return math.sqrt(add(numbers))\n\n\nrooting.check(root)"
-SECRETS = ("SECRET", "31337", "31342", "40900", "40000")
+SECRETS = ("SECRET", "3133731337", "3133731342", "40900", "40000")
 
 
 def start(command, workspace):
