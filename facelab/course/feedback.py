@@ -39,6 +39,7 @@ table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: 0.35rem 0.6rem;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+thead th { overflow-wrap: normal; }
 td.points { text-align: right; white-space: nowrap; }
 pre { background: var(--soft); padding: 0.6rem; overflow-x: auto; white-space: pre-wrap; }
 .right { color: var(--good); } .wrong, .silent, .gone { color: var(--bad); }

@@ -58,7 +58,8 @@ def _possible(known: list[Grade]) -> float | None:
 def _own(rows: list[tuple[Student, Grade | None]], known: list[Grade]) -> list[Row]:
     exercises = list(dict.fromkeys(each["number"] for one in known for each in one["exercises"]))
     questions = list(dict.fromkeys(each["name"] for one in known for each in one["questions"]))
-    head = ["id", "name", "email", "section", *exercises, *questions]
+    asked_for = [f"reported {name}" for name in questions]  # a question may be called "total"
+    head = ["id", "name", "email", "section", *exercises, *asked_for]
     table = [[*head, "total", "possible", "percent", "outcome", "notes"]]
     for student, grade in rows:
         row = [student.id, student.name, student.email, student.section]
@@ -78,7 +79,7 @@ def _own(rows: list[tuple[Student, Grade | None]], known: list[Grade]) -> list[R
 
 def _canvas(title: str, rows: list[tuple[Student, Grade | None]], known: list[Grade]) -> list[Row]:
     """Canvas finds students by the SIS ids; an assignment it doesn't know is made anew."""
-    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", f"{title} (0)"]
+    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", title]
     table = [head, ["    Points Possible", "", "", "", "", _possible(known)]]
     for student, grade in rows:
         login = student.email or student.id

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,34 +114,6 @@ def _is_answer(cell: Any, number: str) -> bool:
 def _defines(name: str, source: str) -> bool:
     name = re.escape(name)
     return bool(re.search(rf"^\s*(?:async\s+)?def\s+{name}\s*\(|^{name}\s*=", source, re.MULTILINE))
-
-
-def grade_all(
-    assignment: Assignment,
-    ids: Iterable[str],
-    chapter: Chapter,
-    *,
-    start: Start,
-    key_value: KeyValue | None = None,
-    read: Read | None = None,
-    done: Callable[[Json], None] = lambda grade: None,
-) -> list[Json]:
-    """Return the grades of several students, one after the other; `done` is called with each."""
-    grades = []
-    with Bench() as bench:
-        for student_id in ids:
-            grade = grade_one(
-                assignment,
-                student_id,
-                chapter,
-                start=start,
-                key_value=key_value,
-                read=read,
-                bench=bench,
-            )
-            grades.append(grade)
-            done(grade)
-    return grades
 
 
 def grade_one(

@@ -54,7 +54,7 @@ def test_everybody_has_a_row_with_every_part(course):
     ]
     head, ada, bob, zoe = _rows(paths[0])
     assert head == [
-        *("id", "name", "email", "section", "1.1", "1.2", "total"),
+        *("id", "name", "email", "section", "1.1", "1.2", "reported total"),
         *("total", "possible", "percent", "outcome", "notes"),
     ]
     assert ada[4:] == ["10", "2.5", "4", "16.5", "19", "86.8", "ok", ""]
@@ -78,7 +78,7 @@ def test_no_cell_is_a_formula(course):
 def test_canvas_gets_its_columns_and_the_points_possible(course):
     gradebook.write(course)
     head, possible, ada, _, zoe = _rows(course.folder / "gradebook_canvas.csv")
-    assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "'=Sums (0)"]
+    assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "'=Sums"]
     assert possible == ["    Points Possible", "", "", "", "", "19"]
     assert ada == ["Ada Lovelace", "", "ada", "ada@example.org", "A", "16.5"]
     assert zoe[2:] == ["zoe", "zoe", "'-1", ""]
