@@ -48,7 +48,9 @@ import torch
 from facelab import assets, figures, images, widgets
 from facelab.book.exercises import Exercise, source
 from facelab.generators import dcgan
-from facelab.recognition import align, embedder, mtcnn
+from facelab.generators.generator import interpolate_linear
+from facelab.generators.generator import interpolate_scaled, path
+from facelab.recognition import align, embedder, mtcnn, sampling
 
 random = torch.Generator().manual_seed(seed)
 
@@ -722,7 +724,8 @@ by_cosine.prove(distance_by_cosine_solution)
 # that is what Exercise 1.3 was for.
 
 # %%
-scale, angle = scale_and_angle_solution(aligned.transforms[0])
+scale = float(sampling.scale_of(aligned.transforms)[0])
+angle = float(sampling.turn_of(aligned.transforms)[0])
 side = 150 / scale
 print(
     f"the frame is {side:.0f} pixels wide in the photograph, turned by {angle:.1f} degrees"
@@ -1005,9 +1008,8 @@ sure = torch.tensor(
     [found.probabilities.max() if len(found) else 0.0 for found in each]
 )
 start, end = latent[sure.topk(2).indices]
-shares = torch.linspace(0, 1, 9)
-straight = torch.stack([(1 - t) * start + t * end for t in shares])
-kept = torch.stack([walk_solution(start, end, t) for t in shares])
+straight = path(start, end, 9, interpolate_linear)
+kept = path(start, end, 9, interpolate_scaled)
 both = generator(torch.cat([straight, kept]))
 figures.show(
     figures.face_sheet(both, columns=9),
@@ -1026,8 +1028,15 @@ figures.show(
 # Move the slider to walk between any two of the drawn faces. It needs a running kernel; the pictures
 # above are its still frames.
 
+
 # %%
-widgets.walk(generator, latent, walk_solution)
+def way(a, b, t):
+    """The point at share t of the walk that keeps the length."""
+    ends = a[None], b[None], torch.tensor([t])
+    return interpolate_scaled(*ends)[0]
+
+
+widgets.walk(generator, latent, way)
 
 # %% [markdown]
 # ## Before you use your own picture

@@ -644,7 +644,7 @@ purpose.prove(threshold_for_solution)
 # %%
 rows = []
 for rate in (0.1, 0.01, 0.001):
-    limit = float(threshold_for_solution(other, rate))
+    limit = verification.threshold_for(other, rate)
     rows.append((rate, limit, float((same < limit).float().mean())))
 for rate, limit, kept in rows:
     print(f"FPR {rate:<6} threshold {limit:.3f}  recognised {kept:.1%}")
@@ -753,9 +753,8 @@ def wanted_given_alarm_solution(tpr, fpr, share):
 alarm.prove(wanted_given_alarm_solution)
 
 # %% tags=["nbval-check-output"]
-print(
-    f"{wanted_given_alarm_solution(0.99, 0.0001, 1e-6):.1%} of the alarms are right"
-)
+gate = verification.right_alarms(tpr=0.99, fpr=0.0001, share=1e-6)
+print(f"{gate:.1%} of the alarms are right")
 
 # %% [markdown]
 # A network that is right in 9,999 of 10,000 cases, and ninety-nine alarms in a hundred are false. The

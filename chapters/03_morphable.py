@@ -214,9 +214,7 @@ enough.prove(components_for_solution)
 
 # %%
 for share in (0.5, 0.9, 0.99):
-    print(
-        f"{share:.0%}: {components_for_solution(model.deviations_mm, share)} components"
-    )
+    print(f"{share:.0%}: {model.components_for(share)} components")
 
 # %% [markdown]
 # ## A face that moves

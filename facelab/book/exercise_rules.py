@@ -54,6 +54,20 @@ def problems(chapter: Chapter, cells: Sequence[NotebookNode]) -> Iterator[Found]
         yield from _parts(exercise)
         yield from _prose(exercise, cells)
     yield from _names(cells, exercises)
+    yield from _solutions_used(cells, exercises)
+
+
+def _solutions_used(cells: Sequence[NotebookNode], exercises: Sequence[Parts]) -> Iterator[Found]:
+    """Yield each cell outside an exercise that calls a solution: students don't have it."""
+    own = {place for exercise in exercises for place in exercise.places}
+    names = {
+        f"{exercise.answer}_solution" for exercise in exercises if exercise.sources("exercise")
+    }
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "code" and place not in own:
+            for name in sorted(names & _bound_and_loaded(cell.source)[1]):
+                message = f"calls {name}, which students don't have; call the library instead"
+                yield place + 1, message
 
 
 def _parts(exercise: Parts) -> Iterator[Found]:

@@ -77,6 +77,19 @@ def interpolate_linear(
     return start + t * (end - start)
 
 
+def interpolate_scaled(start: Latent, end: Latent, fraction: Fractions) -> Latent:
+    """Return the straight way from start to end, with lengths in proportion between theirs.
+
+    The direction is that of (1 - t) start + t end, the length (1 - t) |start| + t |end|. Rows that
+    point in opposite directions have a point without a direction between them, which is all zeros.
+    """
+    straight = interpolate_linear(start, end, fraction)
+    length = interpolate_linear(
+        start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True), fraction
+    )
+    return torch.nn.functional.normalize(straight, dim=1) * length
+
+
 def interpolate_spherical(start: Latent, end: Latent, fraction: Fractions) -> Latent:
     """Return the point at `fraction` of the way on the arc from start to end, row by row.
 

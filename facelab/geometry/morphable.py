@@ -80,6 +80,11 @@ class MorphableModel:
         """The orthonormal identity components U."""
         return self.identity_mm / self.deviations_mm[:, None, None]
 
+    def components_for(self, share: float) -> int:
+        """Return the smallest number of components that keeps a share of the total variance."""
+        kept = self.deviations_mm.double().square().cumsum(0)
+        return min(int((kept < share * kept[-1]).sum()) + 1, self.components)
+
     def sample_identity(
         self, count: int, random: torch.Generator
     ) -> Float[Tensor, "batch components"]:

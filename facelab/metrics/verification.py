@@ -329,6 +329,16 @@ def tpr_at_fpr(curve: Roc, rate: float, different_pairs: int) -> float | None:
     return float(curve.true_positive_rates[reached].max())
 
 
+def threshold_for(different: Float[Tensor, " pairs"], fpr: float) -> float:
+    """Return the largest threshold under which at most a share `fpr` of these distances lies.
+
+    `different` has the distances of pairs of two people; a pair passes for one person when its
+    distance is below the threshold. It is infinite when all may pass.
+    """
+    allowed = int(fpr * len(different) + 1e-9)
+    return float(different.sort().values[allowed]) if allowed < len(different) else math.inf
+
+
 def right_alarms(*, tpr: float, fpr: float, share: float) -> float | None:
     """Return how likely it is that an alarm is for somebody on the list, by Bayes' rule.
 

@@ -23,6 +23,11 @@ def scale_of(transform: Similarity) -> Float[Tensor, " batch"]:
     return transform[:, :, 0].norm(dim=1)
 
 
+def turn_of(transform: Similarity) -> Float[Tensor, " batch"]:
+    """Return the angle in degrees by which a transform turns a picture, from x towards y."""
+    return torch.rad2deg(torch.atan2(transform[:, 1, 0], transform[:, 0, 0]))
+
+
 def inverse(transform: Similarity) -> Similarity:
     """Return the transform back.
 

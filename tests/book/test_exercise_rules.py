@@ -119,6 +119,11 @@ def test_an_assignment_varies_what_the_chapter_declares(make_book, entry, messag
     assert [message in each for each in found] == [True], found
 
 
+def test_a_chapter_may_not_lean_on_a_solution(make_book):
+    found = _problems(make_book, GOOD + "\n# %%\nprint(double2_solution(4))\n")
+    assert found == ["calls double2_solution, which students don't have; call the library instead"]
+
+
 def test_parameters_and_imports_may_be_used(make_book):
     assert (
         _problems(make_book, GOOD.replace("answer(4) == 8", "answer(seed) == math.floor(0)")) == []

@@ -58,3 +58,15 @@ def test_truncation_at_its_ends(random):
     torch.testing.assert_close(generator.truncate(w, mean, 1.0), w)
     torch.testing.assert_close(generator.truncate(w, mean, 0.0), mean.expand(3, 2, 4))
     torch.testing.assert_close(generator.truncate(w, mean, 0.5), (w + mean) / 2)
+
+
+def test_a_scaled_way_keeps_the_direction_and_blends_the_lengths():
+    start, end = torch.tensor([[4.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    ways = {
+        share: generator.interpolate_scaled(start, end, torch.tensor([share]))[0]
+        for share in (0.0, 0.5, 1.0)
+    }
+    torch.testing.assert_close(ways[0.0], start[0])
+    torch.testing.assert_close(ways[1.0], end[0])
+    # Half way the straight line is at (2, 1); the length is the mean of 4 and 2.
+    torch.testing.assert_close(ways[0.5], torch.tensor([2.0, 1.0]) * 3 / 5**0.5)

@@ -404,3 +404,13 @@ class TestFiles:
         assert "names 1 expressions and holds 52" in refused(tensors, expressions=["a"])
         assert "names 0 phenotypes and holds 7" in refused(tensors, phenotypes=None)
         assert "triangle_regions runs from 0 to 11" in refused(tensors, regions=["skin"])
+
+
+def test_components_are_counted_until_they_keep_the_share_of_the_variance():
+    model = morphable.anny_head()
+    variances = model.deviations_mm.double().square()
+    for share in (0.5, 0.9, 0.99):
+        count = model.components_for(share)
+        assert variances[:count].sum() >= share * variances.sum()
+        assert variances[: count - 1].sum() < share * variances.sum()
+    assert model.components_for(1.0) <= model.components

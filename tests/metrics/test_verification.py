@@ -388,3 +388,12 @@ def test_arguments_go_by_name():
     """A similarity or a threshold must not slip in where a distance is meant."""
     with pytest.raises(TypeError):
         verification.auc(torch.rand(4), torch.tensor([True, False, True, False]))
+
+
+def test_the_threshold_for_a_rate_is_the_largest_that_keeps_it():
+    far = torch.tensor([0.9, 0.3, 0.5, 0.7, 0.6, 0.8, 1.0, 1.1, 0.4, 1.2])
+    for rate, wanted in ((0.0, 0.3), (0.05, 0.3), (0.1, 0.4), (0.2, 0.5)):
+        got = verification.threshold_for(far, rate)
+        assert got == pytest.approx(wanted)
+        assert float((far < got).float().mean()) <= rate
+    assert verification.threshold_for(far, 1.0) == float("inf")

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from facelab.errors import ImageError
+from facelab.recognition import sampling
 from facelab.recognition.sampling import (
     inverse,
     move_points,
@@ -148,3 +149,12 @@ def test_points_go_there_and_back(random):
 def test_a_transform_without_a_scale_has_no_inverse():
     with pytest.raises(ImageError, match="scale zero has no inverse"):
         inverse(torch.zeros(1, 2, 3))
+
+
+def test_the_turn_of_a_transform_is_in_degrees():
+    for scale, degrees in ((1.0, 0.0), (2.0, 30.0), (0.5, -45.0), (1.5, 120.0)):
+        angle = math.radians(degrees)
+        cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+        transform = torch.tensor([[[cosine, -sine, 3.0], [sine, cosine, -7.0]]])
+        assert float(sampling.turn_of(transform)[0]) == pytest.approx(degrees, abs=1e-4)
+        assert float(sampling.scale_of(transform)[0]) == pytest.approx(scale)
