@@ -27,7 +27,17 @@ VALUES = {"start": 7, "name": "ada"}
 LIMITS = Limits(cell_seconds=60, notebook_seconds=100)
 
 
-@pytest.fixture(params=[*Isolation])
+# The best of this machine is tried every time, the others with the slow tests.
+OTHERS = [each for each in Isolation if each != sandbox.choose("auto")]
+
+
+@pytest.fixture(
+    params=[
+        sandbox.choose("auto"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS),
+    ],
+    ids=str,
+)
 def isolation(request):
     """Each isolation that works on this machine."""
     if why := sandbox.trouble(request.param):
