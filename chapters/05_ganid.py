@@ -29,10 +29,10 @@
 # the face that it found by adding and subtracting inputs.
 
 # %% tags=["parameters"]
-people = 2  # rendered and generated people, each, beside the photograph
-budget = 2000  # faces that a search may draw
+people = 1  # rendered and generated people, each, beside the photograph
+budget = 1200  # faces that a search may draw
 faces = 200  # faces behind each curve
-labelled = 2000  # faces that the attribute vectors are made of
+labelled = 1200  # faces that the attribute vectors are made of
 sought = 0  # whom the first picture looks for: a place in the crowd below
 pictures = ""  # your own: files of one person, with commas between
 seed = 0  # where the random numbers start

@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 identities = 8  # people in the sheets
-steps = 150  # steps of the training run in this chapter
+steps = 100  # steps of the training run in this chapter
 set_weight = 0.05  # of the set-based loss, in that run
 weights = ""  # "" takes the shipped generator; else a file of your own
 seed = 0  # where the random numbers start

@@ -66,6 +66,7 @@ Markdown(overview.chapter_table(book))
 # | [Demographic differences](pages/demographics.md) | whom the recognisers of this book mistake more often, on drawn people |
 # | [The claims ledger](pages/ledger.md) | each claim of the five papers, what was measured here, and a verdict |
 # | [Equations](pages/equations.md), [notation](pages/notation.md), [glossary](pages/glossary.md) | which function is which equation, what a letter means where, and the words |
+# | [For instructors](pages/instructors.md) | an assignment of its own for each student, run in isolation and graded |
 # | [Model cards](pages/model_cards.md), [data cards](pages/data_cards.md) | each file of weights and each dataset: whose it is, what it can't do |
 
 # %% [markdown]
@@ -75,7 +76,7 @@ Markdown(overview.chapter_table(book))
 # |---|---|
 # | a reader | open `_build/html/index.html` after `make book`; it works with the network off |
 # | a student | `make lab`, open a chapter, run it cell by cell, answer the exercises |
-# | an instructor | `facelab book run 01_faces -p seed=7`, or plain papermill: `papermill chapters/01_faces.ipynb out.ipynb -p seed 7` |
+# | an instructor | `facelab assign make` and [what comes after](pages/instructors.md); or plain papermill: `papermill chapters/01_faces.ipynb out.ipynb -p seed 7` |
 # | in a hurry | `facelab doctor` says what is missing and what to do about it |
 #
 # A chapter has three profiles, which differ in how much they compute and in nothing else:

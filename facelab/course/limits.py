@@ -27,8 +27,8 @@ THREADS = 8  # for each process that is allowed; the kernel counts threads
 class Limits:
     """Seconds of a cell and of the notebook, megabytes (10^6 bytes), kilobytes, processes."""
 
-    cell_seconds: float = 120.0
-    notebook_seconds: float = 600.0
+    cell_seconds: float = 300.0
+    notebook_seconds: float = 900.0
     memory_mb: float = 4096.0
     disk_mb: float = 500.0
     output_cell_kb: float = 1000.0
