@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 people = 1  # rendered and generated people, each, beside the photograph
-budget = 1200  # faces that a search may draw
+budget = 1000  # faces that a search may draw
 faces = 200  # faces behind each curve
 labelled = 1200  # faces that the attribute vectors are made of
 sought = 0  # whom the first picture looks for: a place in the crowd below
@@ -76,7 +76,7 @@ if pictures:
 # %%
 somebody = crowd[sought]
 first = {}
-for name, share in (("random", 1), ("greedy", 1), ("gradient", 0.1)):
+for name, share in (("random", 2), ("greedy", 2), ("gradient", 0.2)):
     spend = search.Settings(int(budget * share), threshold=0, seed=seed)
     target = somebody.target(recogniser)
     first[name] = search.search(name, scorer, target, spend, candidates)
@@ -493,12 +493,12 @@ optimal.prove(select_optimal_solution)
 # Now both readings on the same random numbers, for one target ({numref}`figure-ganid-readings`).
 
 # %% tags=["figure-ganid-readings"]
-readings, spend = {}, search.Settings(budget, threshold=0, seed=seed)
+readings, spend = {}, search.Settings(2 * budget, threshold=0, seed=seed)
 for name, config in greedy.READINGS.items():
     readings[name] = search.search(
         "greedy", scorer, target, spend, candidates, config=config
     )
-marks = [budget * k // 20 for k in range(1, 21)]
+marks = [2 * budget * k // 20 for k in range(1, 21)]
 figures.show(
     figures.curves(
         marks,
