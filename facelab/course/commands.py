@@ -100,10 +100,6 @@ def _asked(folder: Path, students: Sequence[str]):
     return assignment, list(students) or [each.id for each in assignment.students]
 
 
-def _limits(numbers: dict[str, float]) -> Limits:
-    return Limits(**numbers)
-
-
 @assign.command("run")
 @_spread
 def run_command(
@@ -119,7 +115,7 @@ def run_command(
 
     assignment, ids = _asked(folder, students)
     results = spreading.run_all(
-        assignment, ids, _limits(limits), isolation, jobs=jobs, scheduler=scheduler
+        assignment, ids, Limits(**limits), isolation, jobs=jobs, scheduler=scheduler
     )
     counts: dict[str, int] = {}
     for each in results:
@@ -147,7 +143,7 @@ def grade_command(
         manifest.load(),
         assignment,
         ids,
-        _limits(limits),
+        Limits(**limits),
         isolation,
         jobs=jobs,
         scheduler=scheduler,

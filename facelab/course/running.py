@@ -91,10 +91,10 @@ def run_key(
         expressions = {each.name: each.value for each in assignment.questions}
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest = hashlib.sha256(json.dumps(sources).encode()).hexdigest()
-    key = _key(digest, parameters, expressions, limits)
+    key = _key(digest, parameters, expressions)  # values that were reached hold in any limits
     folder = assignment.run_folder("keys") / key[:16]
     result = _known(folder, key)
-    if result is None:
+    if result is None or result["outcome"] != "ok":
         chosen = sandbox.choose(isolation)
         hidden = (assignment.folder,)
         parsed = submissions.parse(json.dumps(notebook).encode())
@@ -114,9 +114,12 @@ def run_key(
     return result
 
 
-def _key(digest: str, parameters: Json, expressions: Mapping[str, str], limits: Limits) -> str:
+def _key(
+    digest: str, parameters: Json, expressions: Mapping[str, str], limits: Limits | None = None
+) -> str:
     """Return what a result depends on; another key makes it out of date."""
-    parts = [digest, parameters, dict(expressions), dataclasses.asdict(limits), facelab.__version__]
+    within = dataclasses.asdict(limits) if limits else {}
+    parts = [digest, parameters, dict(expressions), within, facelab.__version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -92,9 +92,11 @@ def test_solutions_are_spread_too(assignment):
 def test_a_stop_keeps_what_is_finished(assignment, number):
     hand_in(assignment, "eve", "import time; time.sleep(300)")
     program = f"""
+import signal
 from pathlib import Path
 from facelab.course import record, spreading
 from facelab.course.limits import Limits
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 assignment = record.read(Path({str(assignment.folder)!r}))
 spreading.run_all(assignment, {IDS!r}, Limits(cell_seconds=60), "auto", jobs=1)
 """
