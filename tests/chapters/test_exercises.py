@@ -39,15 +39,19 @@ def test_stubs_fail_wrong_answers_are_told_why_and_solutions_pass(proved):
             f"✓ {exercise.title}: passed ({worth}).",
         ]
         assert exercise.number == number
-        assert len(exercise.refused) >= 2
-        assert len(set(exercise.refused)) == len(exercise.refused)
+        assert len(set(exercise.refused)) >= 2
         assert exercise.hidden
 
 
-def test_a_hidden_test_can_fail(proved):
-    """None is passed by an answer that returns nothing, a constant, or what it was given."""
+BLANK = (lambda *_: None, lambda *_: 0.123, lambda *given: given[0])
+
+
+def test_hidden_tests_can_fail(proved):
+    """They are not passed by answers that return nothing, a constant, or what they were given."""
     for exercise, _ in proved.values():
-        for hidden in exercise.hidden:
-            for blank in (lambda *_: None, lambda *_: 0.123, lambda *given: given[0]):
-                with pytest.raises(Exception):  # noqa: B017, PT011
-                    hidden.test(blank)
+        for answer in BLANK:
+            assert exercise.earned(True, _hold(exercise, answer)) < exercise.points
+
+
+def _hold(exercise, answer) -> list[bool]:
+    return [verdict.state == "right" for verdict in exercise.examine_hidden(answer)]
