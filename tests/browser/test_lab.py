@@ -220,7 +220,8 @@ def answer(page, place, line):
 def test_an_exercise_says_what_is_wrong_and_then_passes(executed, notebook):
     stub, solution = (tagged(notebook, tag)[0] for tag in ("exercise", "solution"))
     wrong = answer(executed, stub, "return ((values + 1) * 255 / 2).to(torch.uint8)")
-    shows(wrong, "✗ 1.1 The way back: -1, 0, 1 should give 0, 128, 255, yours [0, 127, 255]")
+    told = "0 lies at 127.5 and became 127: the fraction was cut off, round it"
+    shows(wrong, f"✗ 1.1 The way back: {told}")
     source = notebook.cells[solution].source
     right = ast.get_source_segment(source, ast.parse(source).body[0].body[-1])
     shows(answer(executed, stub, right), "✓ 1.1 The way back: passed (1 point).")
