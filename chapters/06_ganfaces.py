@@ -46,9 +46,9 @@ from IPython.display import Markdown
 
 from facelab import figures, widgets
 from facelab.book import overview
-from facelab.book.exercises import Exercise, source
-from facelab.data import ganfaces as dataset
-from facelab.data import sitting
+from facelab.book.exercises import Exercise, read_number, read_tensor
+from facelab.book.exercises import source
+from facelab.data import ganfaces as dataset, sitting
 from facelab.engine import live_curve, loop, settings
 from facelab.errors import DatasetError
 from facelab.images import from_uint8
@@ -159,27 +159,9 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _number(got):
-    """An answer as a float; says what came where it is none."""
-    try:
-        return float(got)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(f"expected one number, got {got!r}") from None
-
-
-def _tensor(got, shape):
-    """An answer as floats; says what came where it is no such tensor."""
-    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
-    assert tuple(got.shape) == shape, (
-        f"expected the shape {shape}, got {tuple(got.shape)}"
-    )
-    return got.detach().float()
-
-
-# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _weighs(answer):
     for k, expected in ((0.0, 0.5), (0.4, 0.3), (1.0, 0.0)):
-        got = _number(answer(k))
+        got = read_number(answer(k))
         right = abs(got - expected) < 1e-6
         assert right or not k or abs(got - 0.5 + k) > 1e-6, (
             f"at k = {k} expected {expected}, got {got:g}: all of (6.3) is "
@@ -210,7 +192,9 @@ def _is_the_slope(answer):
         cycle = torch.tensor(0.3, requires_grad=True)
         pairs = torch.tensor(0.2) - k * cycle
         (slope,) = torch.autograd.grad(0.5 * cycle + 0.5 * pairs, cycle)
-        assert abs(_number(answer(float(k))) - float(slope)) < 1e-5, f"k = {k}"
+        assert abs(read_number(answer(float(k))) - float(slope)) < 1e-5, (
+            f"k = {k}"
+        )
 
 
 # %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
@@ -280,7 +264,7 @@ def _rests(answer):
         (0.20, 0.02, 0.5, 1.0),
         (0.30, 0.20, 0.7, 1 / 14),
     ):
-        got = _number(answer(real, made, gamma))
+        got = read_number(answer(real, made, gamma))
         where = (
             f"L(x) = {real}, L_G = {made}, gamma = {gamma}: expected "
             f"{expected:.3f}, got {got:.3f}"
@@ -315,7 +299,10 @@ def _rests_where_the_rule_does(answer):
         made = gamma * real * (0.4 + 0.8 * b)
         errors = (torch.full((1, 400), error) for error in (real, made))
         path = readings.k_paths(*errors, gamma=gamma, rate=4.0)["printed"]
-        got, expected = _number(answer(real, made, gamma)), float(path[0, -1])
+        got, expected = (
+            read_number(answer(real, made, gamma)),
+            float(path[0, -1]),
+        )
         assert abs(got - expected) < 1e-3, f"expected {expected}, got {got}"
 
 
@@ -416,7 +403,7 @@ def _pulls(answer):
     e, own = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
     others = torch.tensor([[1.0, 2.0], [1.0, -1.0]])
     expected = _by_the_letter(e, own, others, 0.5, 1.0)
-    got = _number(answer(e, own, others, 0.5, 1.0))
+    got = read_number(answer(e, own, others, 0.5, 1.0))
     everybody = torch.cat([own[None], others])
     mistakes = {
         "the sign of the whole: minus the log": -expected,
@@ -457,7 +444,7 @@ def _pulls_elsewhere(answer):
         e, own = torch.randn(2, features, generator=random)
         others = torch.randn(people, features, generator=random)
         expected = _by_the_letter(e, own, others, variance, margin)
-        got = _number(answer(e, own, others, variance, margin))
+        got = read_number(answer(e, own, others, variance, margin))
         assert abs(got - expected) < 1e-3, f"{people}: {expected}, got {got}"
 
 
@@ -466,7 +453,7 @@ def _pulls_elsewhere(answer):
 def _pulls_from_afar(answer):
     e, own = torch.zeros(4), torch.tensor([30.0, 0.0, 0.0, 0.0])
     others = torch.diag(torch.tensor([0.0, 10.0, 20.0, 0.0]))[1:3]
-    got = _number(answer(e, own, others, 0.5, 1.0))
+    got = read_number(answer(e, own, others, 0.5, 1.0))
     assert abs(got - 801) < 0.01, f"expected 801, got {got}"
 
 
@@ -575,7 +562,7 @@ Markdown(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _remembers(answer):
     c, face = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    got = _tensor(answer(c, face, 0.95), (2,))
+    got = read_tensor(answer(c, face, 0.95), (2,))
     told = ", ".join(f"{value:.3f}" for value in got)
     assert not torch.allclose(got, torch.tensor([0.05, 0.95])), (
         f"expected (0.95, 0.05), got ({told}): that is the printed reading, "
@@ -609,7 +596,7 @@ def _remembers_many(answer):
     for beta in (0.0, 0.3, 0.99, 1.0):
         centroid = torch.randn(1, 8, generator=random)
         for face in torch.randn(6, 1, 8, generator=random):
-            got = _tensor(answer(centroid[0], face[0], beta), (8,))
+            got = read_tensor(answer(centroid[0], face[0], beta), (8,))
             centroid = losses.move_centroids(centroid, face, one, beta=beta)
             assert torch.allclose(got, centroid[0], atol=1e-5), f"{beta}"
 
@@ -912,7 +899,7 @@ def _kept_by_the_letter(renders, made, people):
 def _keeps(answer):
     renders = torch.tensor([[0, 0, 0], [9, 0, 0], [0, 20, 0], [0, 0, 40.0]])
     made, people = renders + torch.tensor([3, 4, 0]), torch.tensor([0, 0, 1, 1])
-    got = _number(answer(renders, made, people))
+    got = read_number(answer(renders, made, people))
     expected, apart = (
         _kept_by_the_letter(renders, made, people),
         torch.cdist(made, renders),
@@ -950,14 +937,14 @@ def _keeps_of_a_crowd(answer):
         renders = torch.randn(9, features, generator=random)
         made = renders + noise * torch.randn(9, features, generator=random)
         expected = _kept_by_the_letter(renders, made, people)
-        got = _number(answer(renders, made, people))
+        got = read_number(answer(renders, made, people))
         assert abs(got - expected) < 1e-4, f"expected {expected}, got {got}"
 
 
 @keeps.hide("faces that keep everything")
 def _keeps_all(answer):
     renders = torch.arange(12.0).reshape(4, 3)
-    got = _number(answer(renders, renders, torch.tensor([0, 1, 1, 2])))
+    got = read_number(answer(renders, renders, torch.tensor([0, 1, 1, 2])))
     assert abs(got) < 1e-3, f"expected 0, got {got}"
 
 

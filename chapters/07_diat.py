@@ -47,7 +47,8 @@ from IPython.display import Markdown
 # %%
 from facelab import assets, figures, widgets
 from facelab.book import overview
-from facelab.book.exercises import Exercise, source
+from facelab.book.exercises import Exercise, read_number, read_tensor
+from facelab.book.exercises import source
 from facelab.data import by_attribute, packed, samples
 from facelab.data.anny_faces import AnnyFaces
 from facelab.engine import live_curve, loop, settings
@@ -172,24 +173,6 @@ Markdown(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _number(got):
-    """An answer as a float; says what came where it is none."""
-    try:
-        return float(got)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(f"expected one number, got {got!r}") from None
-
-
-def _tensor(got, shape):
-    """An answer as floats; says what came where it is no such tensor."""
-    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
-    assert tuple(got.shape) == shape, (
-        f"expected the shape {shape}, got {tuple(got.shape)}"
-    )
-    return got.detach().float()
-
-
-# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _grows(answer):
     for given, expected in (
         ((32, 3, 2, 1, 0), 63),
@@ -198,7 +181,7 @@ def _grows(answer):
         ((127, 10, 1, 4, 0), 128),
     ):
         n, kernel, stride, padding, _ = given
-        got, forth = _number(answer(*given)), n + 2 * padding - kernel
+        got, forth = read_number(answer(*given)), n + 2 * padding - kernel
         said = (
             f"n, kernel, stride, padding, output padding = {given}: "
             f"expected {expected}, got {got:g}"
@@ -236,7 +219,7 @@ def _grows_like_torch(answer):
         n, *how = given
         layer = torch.nn.ConvTranspose1d(1, 1, *how)
         expected = layer(torch.zeros(1, 1, n)).shape[2]
-        assert _number(answer(*given)) == expected, f"{given}: {expected}"
+        assert read_number(answer(*given)) == expected, f"{given}: {expected}"
 
 
 # %% tags=["wrong-answers", "remove-cell"] jupyter={"source_hidden": true}
@@ -340,7 +323,7 @@ figures.show(
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _paid(answer):
     logits = torch.tensor([-200.0, -3.0, 0.0, 3.0])
-    got = _tensor(answer(logits), (4,))
+    got = read_tensor(answer(logits), (4,))
     expected = losses.attribute_transform(logits, "non-saturating")
     saturating = losses.attribute_transform(logits, "corrected")
     a, b = (", ".join(f"{x:.2f}" for x in row) for row in (expected, got))
@@ -375,14 +358,14 @@ paid.check(for_transform)
 @paid.hide("logits of a large batch, in rows")
 def _paid_for_many(answer):
     logits = 4 * torch.randn(5, 7, generator=torch.Generator().manual_seed(72))
-    got = _tensor(answer(logits), (5, 7))
+    got = read_tensor(answer(logits), (5, 7))
     expected = -torch.log(1 / (1 + torch.exp(-logits.double())))
     assert torch.allclose(got, expected.float(), atol=1e-4)
 
 
 @paid.hide("a D that is very sure, either way")
 def _paid_when_sure(answer):
-    got = _tensor(answer(torch.tensor([-1e4, 1e4])), (2,))
+    got = read_tensor(answer(torch.tensor([-1e4, 1e4])), (2,))
     assert torch.allclose(got, torch.tensor([1e4, 0.0])), f"{got}"
 
 
@@ -453,7 +436,7 @@ source(losses.identity_loss)
 def _compares(answer):
     a = torch.zeros(2, 3, 4, 5)
     b = torch.ones(2, 3, 4, 5) * torch.tensor([1.0, 2.0])[:, None, None, None]
-    got = _tensor(answer(a, b), (2,))
+    got = read_tensor(answer(a, b), (2,))
     said = f"expected 0.5 and 2, got {got[0]:g} and {got[1]:g}"
     for mistake, wrong in {
         "half of that": (1.0, 4.0),
@@ -489,7 +472,7 @@ def _compares_maps(answer):
             / (2 * face.numel())
             for face, other in zip(a, b, strict=True)
         ]
-        got = _tensor(answer(a, b), shape[:1])
+        got = read_tensor(answer(a, b), shape[:1])
         assert torch.allclose(got, torch.tensor(expected), atol=1e-4), shape
 
 
@@ -567,7 +550,7 @@ def _faces_and_copies(seed, noise):
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _denoises(answer):
     x, g = _faces_and_copies(7, 1.0)
-    got = _number(answer(x.float(), g.float()))
+    got = read_number(answer(x.float(), g.float()))
 
     def first(a):
         return (a * g - x).square().sum()
@@ -606,14 +589,14 @@ def _denoises_elsewhere(answer):
         def cost(a, x=x, g=g):
             return (a * g - x).square().sum() + (a * x - x).square().sum()
 
-        got = _number(answer(x.float(), g.float()))
+        got = read_number(answer(x.float(), g.float()))
         assert abs(got - _least_at(cost)) < 1e-3, f"noise {noise}: {got}"
 
 
 @one_number.hide("a g that turns its faces upside down in value")
 def _denoises_negatives(answer):
     x, _ = _faces_and_copies(77, 0.0)
-    got = _number(answer(x.float(), -2 * x.float()))
+    got = read_number(answer(x.float(), -2 * x.float()))
     assert abs(got + 0.2) < 1e-4, f"expected -0.2, got {got}"
 
 
@@ -914,7 +897,7 @@ def _stays(answer):
     m = torch.zeros(2, 1, 4, 4)
     m[0, :, 1:3, :], m[1, :, 0, 0] = 1, 1
     expected, d = _outside_by_the_letter(x, made, m), (x - made).abs()
-    got = _tensor(answer(x, made, m), (2,))
+    got = read_tensor(answer(x, made, m), (2,))
     said = f"expected {expected[0]:.3f} and {expected[1]:.3f}, got "
     said += f"{got[0]:.3f} and {got[1]:.3f}"
     inside = _outside_by_the_letter(x, made, 1 - m)
@@ -950,7 +933,7 @@ def _stays_elsewhere(answer):
     x, made = torch.randn(2, 5, 3, 3, 6, generator=random)
     m = (torch.rand(5, 1, 3, 6, generator=random) < 0.6).float()
     m[0], m[1], m[1, 0, 2, 5] = 0, 1, 0
-    got = _tensor(answer(x, made, m), (5,))
+    got = read_tensor(answer(x, made, m), (5,))
     assert torch.allclose(got, _outside_by_the_letter(x, made, m), atol=1e-4)
 
 
@@ -958,7 +941,7 @@ def _stays_elsewhere(answer):
 def _stays_outside(answer):
     m = torch.zeros(1, 1, 4, 4)
     m[..., 2:] = 1
-    got = _tensor(
+    got = read_tensor(
         answer(torch.zeros(1, 3, 4, 4), m.expand(1, 3, 4, 4), m), (1,)
     )
     assert abs(float(got[0])) < 1e-6, f"expected 0, got {got}"

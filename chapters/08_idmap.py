@@ -49,7 +49,8 @@ from IPython.display import Markdown
 # %%
 from facelab import assets, figures, widgets
 from facelab.book import overview
-from facelab.book.exercises import Exercise, source
+from facelab.book.exercises import Exercise, read_number, read_tensor
+from facelab.book.exercises import source
 from facelab.data import driving, latents, packed, samples
 from facelab.engine import live_curve, loop, settings
 from facelab.errors import UserError
@@ -169,28 +170,10 @@ source(losses.landmark_loss)
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _number(got):
-    """An answer as a float; says what came where it is none."""
-    try:
-        return float(got)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(f"expected one number, got {got!r}") from None
-
-
-def _tensor(got, shape):
-    """An answer as floats; says what came where it is no such tensor."""
-    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
-    assert tuple(got.shape) == shape, (
-        f"expected the shape {shape}, got {tuple(got.shape)}"
-    )
-    return got.detach().float()
-
-
-# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _inner(answer):
     random = torch.Generator().manual_seed(1)
     points, target = (torch.rand(3, 68, 2, generator=random) for _ in "ab")
-    got = _tensor(answer(points, target), (3,))
+    got = read_tensor(answer(points, target), (3,))
     jaw, nose = points.clone(), points.clone()
     jaw[:, 16] += 1
     nose[:, 17] += 1
@@ -234,7 +217,7 @@ def _inner_of_pixels(answer):
             for k in range(17, 68)
         ]
         expected = torch.tensor(off).reshape(faces_in, 102).mean(1)
-        got = _tensor(answer(points, target), (faces_in,))
+        got = read_tensor(answer(points, target), (faces_in,))
         assert torch.allclose(got, expected, rtol=1e-4), f"{got}"
 
 
@@ -514,7 +497,10 @@ def _drawn_length(count, n, seed):
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _shell(answer):
     for count, n in ((1, 100), (4, 100), (9, 400)):
-        got, expected = _number(answer(count, n)), _drawn_length(count, n, 3)
+        got, expected = (
+            read_number(answer(count, n)),
+            _drawn_length(count, n, 3),
+        )
         said = f"{count} vectors of {n} numbers: a draw has {expected:.2f}, "
         said += f"got {got:.2f}"
         if count > 1:
@@ -545,7 +531,10 @@ shell.check(length_of_mean)
 @shell.hide("draws of other sizes")
 def _shell_elsewhere(answer):
     for count, n in ((2, 512), (16, 100), (25, 300), (7, 150)):
-        got, expected = _number(answer(count, n)), _drawn_length(count, n, 83)
+        got, expected = (
+            read_number(answer(count, n)),
+            _drawn_length(count, n, 83),
+        )
         assert abs(got - expected) < 0.02 * expected, f"{count}, {n}: {got}"
 
 
@@ -589,7 +578,8 @@ shell.prove(length_of_mean_solution)
 def _best(answer):
     w = torch.linspace(-2, 4, 7)
     for m in (2.0, -1.0, 0.0):
-        got, expected = _tensor(answer(w, m), (7,)), readings.best_logit(w, m)
+        got = read_tensor(answer(w, m), (7,))
+        expected = readings.best_logit(w, m)
         said = f"m = {m:g}: at w = -2 expected {expected[0]:.3f}, "
         said += (
             f"got {got[0]:.3f}; at w = 4 {expected[6]:.3f}, got {got[6]:.3f}"
@@ -627,7 +617,7 @@ def _best_of_densities(answer):
     for m in (0.7, -3.0, 5.5):
         true, made = (torch.distributions.Normal(x, 1.0) for x in (0.0, m))
         expected = true.log_prob(w) - made.log_prob(w)
-        got = _tensor(answer(w, m), (4, 9))
+        got = read_tensor(answer(w, m), (4, 9))
         assert torch.allclose(got, expected, atol=1e-3), f"m = {m}"
 
 
@@ -830,7 +820,7 @@ def _way_of(found, stranger, own):
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _worth(answer):
     for found, stranger, own in ((0.5, 0.3, 0.9), (0.8, 0.2, 1.0)):
-        got = _number(answer(found, stranger, own))
+        got = read_number(answer(found, stranger, own))
         expected = _way_of(found, stranger, own)
         said = f"found {found}, a stranger's {stranger}, one's own {own}: "
         said += f"expected {expected:.3f}, got {got:.3f}"
@@ -863,7 +853,7 @@ def _worth_elsewhere(answer):
     random = torch.Generator().manual_seed(85)
     for a, b, c in torch.rand(12, 3, generator=random).tolist():
         found, stranger, own = 2 * a - 1, 0.5 * b, 0.6 + 0.4 * c
-        got = _number(answer(found, stranger, own))
+        got = read_number(answer(found, stranger, own))
         expected = _way_of(found, stranger, own)
         assert abs(got - expected) < 1e-5, f"expected {expected}, got {got}"
 

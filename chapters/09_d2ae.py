@@ -47,7 +47,8 @@ from IPython.display import Markdown
 # %%
 from facelab import assets, figures, widgets
 from facelab.book import overview
-from facelab.book.exercises import Exercise, source
+from facelab.book.exercises import Exercise, read_number, read_tensor
+from facelab.book.exercises import source
 from facelab.data.anny_faces import AnnyFaces
 from facelab.engine import live_curve, loop, settings
 from facelab.errors import UserError
@@ -165,27 +166,9 @@ figures.show(
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _number(got):
-    """An answer as a float; says what came where it is none."""
-    try:
-        return float(got)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(f"expected one number, got {got!r}") from None
-
-
-def _tensor(got, shape):
-    """An answer as floats; says what came where it is no such tensor."""
-    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
-    assert tuple(got.shape) == shape, (
-        f"expected the shape {shape}, got {tuple(got.shape)}"
-    )
-    return got.detach().float()
-
-
-# %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _least(answer):
     for count in (2, 8, 800):
-        got = _number(answer(count))
+        got = read_number(answer(count))
         expected = float(losses.dispelling_loss(torch.zeros(1, count)))
         said = f"N = {count}: expected {expected:.4f}, got {got:.4f}"
         for mistake, wrong in {
@@ -214,7 +197,7 @@ least.check(least_dispelling)
 @least.hide("one person, and very many")
 def _least_of_many(answer):
     for count in (1, 3, 41, 10_177):
-        got, expected = _number(answer(count)), -math.log(1 / count)
+        got, expected = read_number(answer(count)), -math.log(1 / count)
         assert abs(got - expected) < 1e-4, f"{count}: {expected}, got {got}"
 
 
@@ -449,7 +432,7 @@ def _weight_by_pictures(side):
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
 def _scaled(answer):
     for side in (235, 64, 128):
-        got, expected = _number(answer(side)), _weight_by_pictures(side)
+        got, expected = read_number(answer(side)), _weight_by_pictures(side)
         said = f"{side} px: expected {expected:.3g}, got {got:.3g}"
         for mistake, wrong in {
             "that is the weight at 235 px": 1.81e-5,
@@ -482,7 +465,7 @@ scaled.check(weight_of_sum)
 @scaled.hide("small and large pictures")
 def _scaled_elsewhere(answer):
     for side in (1, 32, 96, 200, 512):
-        got, expected = _number(answer(side)), _weight_by_pictures(side)
+        got, expected = read_number(answer(side)), _weight_by_pictures(side)
         assert abs(got / expected - 1) < 1e-2, f"{side} px: {got}"
 
 
@@ -556,7 +539,7 @@ def _runs(answer, share, batches):
     by_torch = spread.Spread(batches.shape[2], momentum=share).train()
     before = torch.zeros(batches.shape[2])
     for number, rows in enumerate(batches, start=1):
-        got = _tensor(answer(before, rows, share), tuple(before.shape))
+        got = read_tensor(answer(before, rows, share), tuple(before.shape))
         by_torch.observe(rows)
         expected = by_torch.deviation.square()
         assert torch.allclose(got, expected, rtol=1e-3, atol=1e-6), (
@@ -599,7 +582,7 @@ def _running_at_the_ends(answer):
     batch = torch.tensor([[1.0, 2.0], [3.0, 8.0]])
     before = torch.tensor([5.0, 6.0])
     for share, expected in ((0.0, before), (1.0, torch.tensor([2.0, 18.0]))):
-        got = _tensor(answer(before, batch, share), (2,))
+        got = read_tensor(answer(before, batch, share), (2,))
         assert torch.allclose(got, expected), f"{share}: {got.tolist()}"
 
 
@@ -972,7 +955,7 @@ def _far(answer):
         ([-0.8, 0.6], [2.0, 9.0]),
     ):
         w, sigma = torch.tensor(vector), torch.tensor(deviation)
-        got, expected = _number(answer(w, sigma)), _reach(w, sigma)
+        got, expected = read_number(answer(w, sigma)), _reach(w, sigma)
         said = (
             f"w = {vector}, deviations {deviation}: expected {expected:.3f}, "
         )
@@ -1007,14 +990,14 @@ def _far_in_codes(answer):
     for _ in range(5):
         w = F.normalize(torch.randn(256, generator=random), dim=0)
         sigma = 0.2 + torch.rand(256, generator=random)
-        got, expected = _number(answer(w, sigma)), _reach(w, sigma)
+        got, expected = read_number(answer(w, sigma)), _reach(w, sigma)
         assert abs(got / expected - 1) < 1e-3, f"expected {expected}, got {got}"
 
 
 @far.hide("channels that a direction leaves alone")
 def _far_along_an_axis(answer):
     w, sigma = torch.tensor([0.0, -1.0, 0.0]), torch.tensor([0.1, 2.0, 0.3])
-    got = _number(answer(w, sigma))
+    got = read_number(answer(w, sigma))
     assert abs(got - 3.92) < 1e-3, f"expected 3.92, got {got}"
 
 

@@ -41,7 +41,7 @@ from IPython.display import Markdown
 # %%
 from facelab import figures
 from facelab.book import ledger, manifest, overview
-from facelab.book.exercises import Exercise, source
+from facelab.book.exercises import Exercise, read_number, source
 from facelab.comparison import cases, contestants, judging, live, report
 from facelab.errors import UserError
 from facelab.methods.diat.tasks import find_task
@@ -209,14 +209,6 @@ for name in contestants.METHODS:
 
 
 # %% tags=["exercise-test", "hide-input"] jupyter={"source_hidden": true}
-def _number(got):
-    """An answer as a float; says what came where it is none."""
-    try:
-        return float(got)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(f"expected one number, got {got!r}") from None
-
-
 def _row(**judges):
     """A row of a table: for each judge a value, and whether it was seen."""
     return {
@@ -234,7 +226,7 @@ def _believed(answer):
     ):
         got = answer(row)
         assert got is not None, f"of {row} expected {expected}, got None"
-        got, values = _number(got), [one["value"] for one in row.values()]
+        got, values = read_number(got), [one["value"] for one in row.values()]
         said = f"of {row} expected {expected}, got {got:.4f}"
         right = math.isclose(got, expected, abs_tol=1e-6)
         for mistake, wrong in {
@@ -283,9 +275,9 @@ def _believed_of_many(answer):
         told = zip(values, [*seen[:6], False], strict=True)
         row = _row(**{f"j{n}": one for n, one in enumerate(told)})
         fair = [one["value"] for one in row.values() if not one["seen"]]
-        assert abs(_number(answer(row)) - sum(fair) / len(fair)) < 1e-6
+        assert abs(read_number(answer(row)) - sum(fair) / len(fair)) < 1e-6
     zero = _row(a=(0.0, False), b=(0.7, True))
-    assert _number(answer(zero)) == 0, "a value of 0 is one"
+    assert read_number(answer(zero)) == 0, "a value of 0 is one"
 
 
 @believed.hide("rows without a fair judge")
@@ -515,7 +507,7 @@ def _same_rate(answer):
         got = answer(rates, identities, rate)
         said = f"rates {rates}, identities {identities}, at {rate}: expected "
         assert got is not None, f"{said}{expected}, got None: it comes there"
-        got = _number(got)
+        got = read_number(got)
         said += f"{expected}, got {got:.3f}"
         if not math.isclose(got, expected, abs_tol=1e-6):
             assert got not in near, f"{said}: that is a neighbour's"
@@ -562,7 +554,7 @@ def _same_rate_of_curves(answer):
             for share in (0.0, 0.3, 0.9):
                 rate = rates[n] + share * (rates[n + 1] - rates[n])
                 wanted = values[n] + share * (values[n + 1] - values[n])
-                got = _number(answer(list(rates), list(values), rate))
+                got = read_number(answer(list(rates), list(values), rate))
                 assert abs(got - wanted) < 1e-5, f"{count}: {wanted}, got {got}"
         assert answer(rates, values, rates[0] - 0.01) is None
         assert answer(rates, values, 1.01) is None
@@ -659,7 +651,7 @@ def _scaled(answer):
         got = answer(value, low, right)
         said = f"{value} between random {low} and drawn {right}: expected "
         assert got is not None, f"{said}{expected}, got None"
-        got = _number(got)
+        got = read_number(got)
         known = {
             ": chance should get 0": value / right if right else math.inf,
             ": 0 is chance, 1 is right": 1 - expected,
@@ -700,15 +692,15 @@ scaled.check(on_scale)
 def _scaled_elsewhere(answer):
     random = torch.Generator().manual_seed(104)
     for a, b, c in (20 * torch.rand(9, 3, generator=random) - 10).tolist():
-        got, expected = _number(answer(a, b, c)), (a - b) / (c - b)
+        got, expected = read_number(answer(a, b, c)), (a - b) / (c - b)
         assert math.isclose(got, expected, rel_tol=1e-5), f"{expected}: {got}"
 
 
 @scaled.hide("values at an end, and ends at 0")
 def _scaled_at_the_ends(answer):
-    assert _number(answer(0.2, 0.2, 0.7)) == 0
-    assert abs(_number(answer(0.7, 0.2, 0.7)) - 1) < 1e-9
-    assert abs(_number(answer(0.3, 0.0, 0.6)) - 0.5) < 1e-9
+    assert read_number(answer(0.2, 0.2, 0.7)) == 0
+    assert abs(read_number(answer(0.7, 0.2, 0.7)) - 1) < 1e-9
+    assert abs(read_number(answer(0.3, 0.0, 0.6)) - 0.5) < 1e-9
     assert answer(0.0, 0.0, 0.0) is None
 
 
@@ -817,7 +809,7 @@ def _two_ends(got):
         got = got.flatten().tolist()
     assert isinstance(got, list | tuple), f"expected two numbers, got {got!r}"
     assert len(got) == 2, f"expected two numbers, got {len(got)}"
-    low, high = (_number(end) for end in got)
+    low, high = (read_number(end) for end in got)
     assert low <= high, (
         f"expected the lower end first, got {low:.3f}, {high:.3f}"
     )

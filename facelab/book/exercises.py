@@ -173,6 +173,26 @@ def unanswered(answer: Any) -> bool:
     )
 
 
+def read_number(got: Any) -> float:
+    """Return what an answer gave as a float; an `AssertionError` says what came instead."""
+    try:
+        return float(got)
+    except (TypeError, ValueError, RuntimeError):
+        raise AssertionError(f"expected one number, got {got!r}") from None
+
+
+def read_tensor(got: Any, shape: tuple[int, ...]) -> Any:
+    """Return what an answer gave as floats, without gradients.
+
+    An `AssertionError` says what came where it is no tensor, or one of another shape.
+    """
+    import torch
+
+    assert isinstance(got, torch.Tensor), f"expected a tensor, got {got!r}"
+    assert tuple(got.shape) == shape, f"expected the shape {shape}, got {tuple(got.shape)}"
+    return got.detach().float()
+
+
 def source(thing: Any) -> Any:
     """Return a function's or a class's source as coloured code for a notebook's output.
 

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from facelab.book.exercises import Exercise, unanswered
+from facelab.book.exercises import Exercise, read_number, read_tensor, unanswered
 from facelab.errors import BookError
 
 
@@ -119,3 +120,16 @@ def test_the_number_and_the_difficulty_are_checked():
         _ = _hidden("Double").number
     with pytest.raises(BookError, match="expected easy, medium, hard, got 'simple'"):
         Exercise("1.1 Double", _doubles, difficulty="simple")
+
+
+def test_what_an_answer_gives_is_read_or_said():
+    assert read_number(torch.tensor([2.5])) == 2.5
+    for got in (None, "x", torch.zeros(2)):
+        with pytest.raises(AssertionError, match="expected one number, got"):
+            read_number(got)
+    floats = read_tensor(torch.tensor([1, 2], requires_grad=False), (2,))
+    assert floats.dtype == torch.float32
+    with pytest.raises(AssertionError, match="expected a tensor, got 3"):
+        read_tensor(3, (2,))
+    with pytest.raises(AssertionError, match=r"expected the shape \(2,\), got \(3,\)"):
+        read_tensor(torch.zeros(3), (2,))

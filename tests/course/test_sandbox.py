@@ -127,9 +127,8 @@ def test_our_variables_stay_ours(attempts, monkeypatch):
     assert "FACELAB_CACHE" in found["variables"]
 
 
-def test_other_processes_are_out_of_reach(attempts, isolation):
-    if isolation == "guard":
-        pytest.skip("the guard sees to files, addresses and programs")
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"], indirect=True)
+def test_other_processes_are_out_of_reach(attempts):
     pid = os.getpid()
     found = attempts(
         killed=f"os.kill({pid}, 0)",
