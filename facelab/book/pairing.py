@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -341,8 +342,11 @@ def _replace(path: Path, text: str) -> list[Path]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write `text` beside `path` and rename it; raises `BookError`, with `path` as it was."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write `text` beside `path` and rename it; raises `BookError`, with `path` as it was.
+
+    Threads, processes and machines that share a folder may write the same file at a time.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with open(beside, "w", encoding="utf-8", newline="") as file:
             file.write(text)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -279,6 +280,14 @@ def executed(book, tmp_path, text_output):
     path = tmp_path / "executed.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def test_threads_can_write_one_file_at_a_time(tmp_path):
+    texts = [f"{number}" * 5000 for number in range(8)]
+    with ThreadPoolExecutor(len(texts)) as threads:
+        list(threads.map(lambda text: pairing.replace_text(tmp_path / "file", text), texts * 20))
+    assert (tmp_path / "file").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_stored_outputs_leave_out_what_papermill_adds(book, executed):

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from facelab.book.processes import kill_with_all_below
 from facelab.course import landlock, sandbox
 from facelab.course.limits import Limits, Watch
 from facelab.course.sandbox import PACKAGE, Isolation
@@ -255,28 +256,31 @@ def test_limits_are_above_nothing():
 
 
 @pytest.fixture
-def sleeper():
-    """A process that keeps a file open which has no name any more."""
-    program = (
+def parent():
+    """A process that at a line of its input starts one with an open file that has no name."""
+    child = (
         "import tempfile, time\nf = tempfile.TemporaryFile(dir='.')\nf.write(bytes(3_000_000))"
+        "\nf.flush(); print(flush=True); time.sleep(300)"
     )
-    program += "\nf.flush(); print(flush=True); time.sleep(300)"
+    program = (
+        "import subprocess, sys\nsys.stdin.readline()"
+        f"\nsubprocess.run([sys.executable, '-c', {child!r}], cwd=sys.argv[1])"
+    )
 
     def start(folder):
-        started.append(
-            subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE)
-        )
-        started[0].stdout.readline()
-        return psutil.Process(started[0].pid)
+        command = [sys.executable, "-c", program, str(folder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started.append(subprocess.Popen(command, **pipes))
+        return started[0]
 
     started = []
     yield start
     for process in started:
-        process.kill()
+        kill_with_all_below(psutil.Process(process.pid))
         process.communicate()
 
 
-def test_space_counts_nameless_files_and_not_what_links_lead_to(tmp_path, sleeper):
+def test_space_counts_nameless_files_and_not_what_links_lead_to(tmp_path, parent):
     work = tmp_path / "work"
     work.mkdir()
     (tmp_path / "large").write_bytes(bytes(5_000_000))
@@ -285,12 +289,15 @@ def test_space_counts_nameless_files_and_not_what_links_lead_to(tmp_path, sleepe
     os.link(work / "twice", work / "again")
     with open(work / "sparse", "wb") as file:
         file.truncate(50_000_000)
-    parent = psutil.Process()
-    assert Watch(parent, work, Limits(disk_mb=1.5)).look() is None
-    assert Watch(parent, work, Limits(disk_mb=0.5)).look().outcome == "disk"
+    started = parent(work)
+    process = psutil.Process(started.pid)
+    assert Watch(process, work, Limits(disk_mb=1.5)).look() is None
+    assert Watch(process, work, Limits(disk_mb=0.5)).look().outcome == "disk"
     if sys.platform == "linux":
-        sleeper(work)
-        excess = Watch(parent, work, Limits(disk_mb=3.5)).look()
+        started.stdin.write(b"\n")
+        started.stdin.flush()
+        started.stdout.readline()
+        excess = Watch(process, work, Limits(disk_mb=3.5)).look()
         assert (excess.outcome, excess.message) == (
             "disk",
             "more than 3.5 MB were written to the disk",
