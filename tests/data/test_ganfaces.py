@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from facelab.data import ganfaces
+from facelab.data import ganfaces, shards
 from facelab.data.anny_faces import AnnyFaces
 from facelab.data.base import FaceDataset, collate, hash_config
-from facelab.data.ganfaces import INDEX, File, GanFaces, Index
+from facelab.data.ganfaces import INDEX, GanFaces, Index
 from facelab.data.packed import pack
 from facelab.data.seeding import identity_seeds, split_of
+from facelab.data.shard_index import File
 from facelab.data.sources import open_dataset
 from facelab.errors import DatasetError
 from facelab.types import Batch
@@ -92,7 +93,7 @@ def test_a_word_opens_it(folder):
 
 
 def test_only_some_files_are_open(folder, monkeypatch):
-    monkeypatch.setattr(ganfaces, "OPEN", 2)
+    monkeypatch.setattr(shards, "OPEN", 2)
     dataset = GanFaces(folder)
     assert dataset.batch(range(20)).labels["number"].tolist() == list(range(20))
     assert list(dataset._open) == [2, 3]

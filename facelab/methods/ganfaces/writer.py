@@ -24,8 +24,9 @@ import torch
 from facelab import devices
 from facelab.assets import cache
 from facelab.data.base import FaceDataset, Indices
-from facelab.data.ganfaces import INDEX, RECIPE, SHARD, File, GanFaces, Index, Progress, renders
-from facelab.data.packed import pack
+from facelab.data.ganfaces import INDEX, RECIPE, SHARD, GanFaces, Index, renders
+from facelab.data.shard_index import File, claim
+from facelab.data.shards import Progress, pack_file
 from facelab.errors import DatasetError, ParameterError
 from facelab.methods.ganfaces import checkpoint
 from facelab.methods.ganfaces.networks import Translator
@@ -150,19 +151,7 @@ def _claim(folder: Path, order: Order, shard: int) -> Index:
 
     It says of no more files than are there: one that was deleted is made again.
     """
-    wanted = Index(order.config(), shard)
-    if not (folder / INDEX).exists():
-        if any(folder.glob("*.facepack")):
-            raise DatasetError(f"{folder} holds other faces; give an empty or new folder")
-        wanted.write(folder)
-        return wanted
-    found = Index.read(folder)
-    if (found.config, found.shard) != (wanted.config, wanted.shard):
-        names = [n for n in wanted.config if wanted.config[n] != found.config.get(n)] or ["shard"]
-        raise DatasetError(
-            f"{folder} holds faces that were made with another {names[0]}; give another folder, or "
-            f"the settings in {folder / INDEX}"
-        )
+    found = claim(folder, Index(order.config(), shard))
     there = [(folder / found.name(number)).is_file() for number in range(len(found.files))]
     kept = there.index(False) if False in there else len(there)
     return dataclasses.replace(found, files=found.files[:kept])
@@ -199,10 +188,7 @@ class _Task:
 
         config = index.shard_config(number)
         faces = Translated(self.source, index.span(number), self.generator, config)
-        packed = pack(faces, path, progress=progress)
-        if not done:  # it was finished before the index was told so
-            packed.verify(progress)
-        return File.of(path)
+        return pack_file(faces, path, progress)
 
 
 class _Told:
