@@ -54,6 +54,11 @@ class FileServer(http.server.ThreadingHTTPServer):
     `ranges` says whether it answers a request for a part with that part; `cut` ends the connection
     after that many bytes, once; `states_size` whether it says how much will come; `status` is an
     error that it answers with. `asked` keeps the Range of each request, or None.
+
+    With `pages`, path -> bytes, it serves several files and answers 404 for any other. `cuts` and
+    `stalls`, path -> bytes, end the connection of one of them or send no more, once; `statuses` are
+    errors by path; `mark` is the ETag and `content_type` the type that it states. `paths` keeps
+    the path of each request.
     """
 
     def __init__(self):
@@ -63,10 +68,22 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.status: int | None = None
         self.shift = 0
         self.asked: list[str | None] = []
+        self.pages: dict[str, bytes] = {}
+        self.cuts: dict[str, int] = {}
+        self.stalls: dict[str, int] = {}
+        self.statuses: dict[str, int] = {}
+        self.mark: str | None = None
+        self.content_type: str | None = None
+        self.paths: list[str] = []
+        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/file.pt"
+        return f"{self.base}file.pt"
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -74,24 +91,42 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         wanted = self.headers.get("Range")
         server.asked.append(wanted)
-        if server.status:
-            self.send_error(server.status)
+        server.paths.append(self.path)
+        content = server.pages.get(self.path) if server.pages else server.content
+        status = server.status or server.statuses.get(self.path)
+        if status or content is None:
+            self.send_error(status or 404)
             return
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and server.ranges else 0
-        if start and start >= len(server.content):
+        condition = self.headers.get("If-Range")
+        partial = wanted and server.ranges and condition in (None, server.mark)
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if partial else 0
+        if start and start >= len(content):
             self.send_error(416)
             return
-        body = server.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            first, total = start + server.shift, len(server.content)
-            self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
-        if server.states_size:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        self._head(content, start)
+        body = content[start:]
         if server.cut is not None:
             body, server.cut = body[: server.cut], None
+        stall = server.stalls.pop(self.path, None)
+        body = body[: server.cuts.pop(self.path, stall)]
         self.wfile.write(body)
+        if stall is not None:
+            self.wfile.flush()
+            server.closing.wait()
+
+    def _head(self, content: bytes, start: int) -> None:
+        server = self.server
+        self.send_response(206 if start else 200)
+        if start:
+            first, total = start + server.shift, len(content)
+            self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        if server.states_size:
+            self.send_header("Content-Length", str(len(content) - start))
+        if server.mark:
+            self.send_header("ETag", server.mark)
+        if server.content_type:
+            self.send_header("Content-Type", server.content_type)
+        self.end_headers()
 
     def log_message(self, *arguments):
         pass
@@ -109,6 +144,7 @@ def file_server(monkeypatch):
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
+    server.closing.set()
     server.shutdown()
     server.server_close()
     thread.join()

@@ -20,7 +20,7 @@ from facelab.data.folder import square
 from facelab.data.public.table import SPLITS
 from facelab.errors import DatasetError, ParameterError
 from facelab.images import load_image
-from facelab.recognition.align import TEMPLATES, Template, reframe_transform, template_transform
+from facelab.recognition.align import TEMPLATES, Template, template_transform
 from facelab.recognition.sampling import move_points, warp
 from facelab.types import Batch, Landmarks, Picture, Similarity
 
@@ -65,6 +65,14 @@ class Listing:
     def people(self) -> int:
         """How many people there are."""
         return int(self.identity.max()) + 1
+
+    def with_landmarks(self, landmarks: np.ndarray) -> "Listing":
+        """Return the same pictures with these landmarks, (rows, points, 2)."""
+        return dataclasses.replace(self, landmarks=landmarks)
+
+    def with_attributes(self, names: tuple[str, ...], values: np.ndarray) -> "Listing":
+        """Return the same pictures with these attributes, bool (rows, names)."""
+        return dataclasses.replace(self, attribute_names=names, attributes=values)
 
     def rows(self, index: np.ndarray) -> "Listing":
         """Return these rows, people numbered anew in the order of their numbers."""
