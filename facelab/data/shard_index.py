@@ -119,12 +119,16 @@ class Index(ABC):
         known = card.pop("sha256", None)
         if known != hash_config(card):
             raise DatasetError(f"{path} was changed after it was written; {remedy}")
+        for name, kind in (("config", dict), ("faces", int), ("shard", int), ("files", list)):
+            if not isinstance(card.get(name), kind) or card[name] == 0:
+                raise DatasetError(f"{path} lacks {name!r}; {remedy}")
         try:
             index = cls.of(card, tuple(File(f["bytes"], f["sha256"]) for f in card["files"]))
-            if index.shards < 1:
-                raise KeyError("faces")
-        except (KeyError, TypeError, ZeroDivisionError) as error:
+            known = index.count
+        except (KeyError, TypeError) as error:
             raise DatasetError(f"{path} lacks {error}; {remedy}") from error
+        if known != card["faces"]:
+            raise DatasetError(f"{path} has {card['faces']} faces, expected {known}; {remedy}")
         return index
 
 
