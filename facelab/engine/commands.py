@@ -71,6 +71,10 @@ def train(
     batch = given.pop("batch") or getattr(chosen.config, "batch_size", 64)
     settings = Settings(batch=batch, **given)
     dataset = open_dataset(data, size=getattr(chosen.config, "size", 64), seed=settings.seed)
+    dataset, whole = methods.supplied(chosen, dataset), dataset
+    if dataset.people < whole.people:
+        few = whole.people - dataset.people
+        click.echo(f"{few:,} of {whole.people:,} people have a single picture: left out", err=True)
     chosen = methods.fitted(chosen, dataset, settings.seed)
     watchers = [TensorBoard(output / "tensorboard")] if tensorboard else []
     result = loop.train(

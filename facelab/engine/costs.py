@@ -6,10 +6,9 @@
 
 The forward and backward pass of each phase is run on a few images, and each operation is counted by
 torch's formulas: matrix products and convolutions, two operations for each multiplication with its
-addition. A method that was built under `torch.device("meta")` is counted without any arithmetic:
-every number that its losses look at is 0 then. All else (normalisations, activations, resampling)
-is left out: it is little of the arithmetic, and much of the time on a GPU, which is one reason why
-nothing reaches its peak.
+addition. A method that was built under `torch.device("meta")` is counted without any arithmetic,
+if its losses look at no number. All else (normalisations, activations, resampling) is left out: it
+is little of the arithmetic, and much of the time on a GPU, one reason why nothing reaches its peak.
 What the backward pass keeps is weighed by hooks on saved tensors. Both are linear in the batch.
 
 The memory is a lower bound: no workspace of a convolution, no fragments of an allocator, no context
@@ -188,7 +187,6 @@ def _phase_costs(
 
 # --- operations ----------------------------------------------------------------------------------
 
-LOOK = torch.ops.aten._local_scalar_dense.default  # a tensor's only number, as Python has it
 BACKWARD = torch.ops.aten.convolution_backward.default
 
 
@@ -208,8 +206,6 @@ class Counter(TorchDispatchMode):
     ) -> Any:
         """Compute, and count."""
         given = kwargs or {}
-        if func == LOOK and args[0].is_meta:
-            return 0 if not args[0].is_floating_point() else 0.0
         found = func(*args, **given)
         if func == BACKWARD:
             self.flops += _convolution_backward(*args)

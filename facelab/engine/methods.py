@@ -79,6 +79,15 @@ def _require_start(name: str, found: type, after: str | os.PathLike | None) -> N
         )
 
 
+def supplied(method: "Method", dataset: "FaceDataset") -> "FaceDataset":
+    """Return data as a method needs them: numbered, or without people of whom nothing is learned.
+
+    A method that needs more than faces has `material(dataset)`; for all others the data are
+    returned as they are. Raises `DatasetError` for data that the method can't learn from.
+    """
+    return method.material(dataset) if hasattr(method, "material") else dataset
+
+
 def fitted(method: "Method", dataset: "FaceDataset", seed: int = 0) -> "Method":
     """Return a method as data need it: with classifiers of as many people, where it has those.
 

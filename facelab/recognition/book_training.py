@@ -9,6 +9,7 @@ Schroff, Kalenichenko & Philbin, "FaceNet", CVPR 2015. Wang et al., "NormFace: L
 Embedding for Face Verification", ACM Multimedia 2017.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facelab.data.base import FaceDataset
 from facelab.errors import DatasetError, ParameterError
 from facelab.losses import semi_hard_triplets, softmax_loss, triplet_loss
 from facelab.phases import Method, Optimiser, Phase, Step, Terms
@@ -60,7 +62,9 @@ class Config:
 
 TINY = Config(book_embedder.TINY, people=64, batch_size=8, ema_decay=0.9)
 BOOK = Config()
-PAPER = Config(people=10_000, batch_size=256)
+# No paper's: the book's network on what FaceNet's public heirs learned from, by default the 10,575
+# people of CASIA-WebFace. A training is fitted to the people of its data.
+PAPER = Config(people=10_575, batch_size=256)
 PRESETS = {"tiny": TINY, "book": BOOK, "paper": PAPER}
 
 
@@ -82,6 +86,21 @@ class Training(Method):
         if name not in PRESETS:
             raise ParameterError(f"there is no preset {name!r}; choose from: {', '.join(PRESETS)}")
         return cls(PRESETS[name])
+
+    def fitted(self, dataset: FaceDataset) -> "Training":
+        """Return a training for as many people as the data have: this one where it has them.
+
+        Raises `DatasetError` for faces of another size, and for a single person.
+        """
+        people, config = dataset.people, self.config
+        if dataset.size != book_embedder.SIZE or people < 2:
+            raise DatasetError(
+                f"{dataset.id} has {people:,} people at {dataset.size} pixels; the book's "
+                f"recogniser learns to tell two or more apart at {book_embedder.SIZE} pixels"
+            )
+        if people == config.people:
+            return self
+        return type(self)(dataclasses.replace(config, people=people))
 
     def phases(self) -> list[Phase]:
         """Return the only phase."""

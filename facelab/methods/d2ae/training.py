@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelab.data.base import FaceDataset
+from facelab.data.several import with_several
 from facelab.errors import DatasetError
 from facelab.generators import adversarial, presets
 from facelab.methods.d2ae import losses
@@ -106,9 +107,20 @@ class Disentangling(Method):
         """
         return cls(people_of(dataset, presets.choose(PRESETS, name)))
 
+    def material(self, dataset: FaceDataset) -> FaceDataset:
+        """Return data without those people who have a single picture, who can't be learned."""
+        return with_several(dataset)
+
     def fitted(self, dataset: FaceDataset) -> "Disentangling":
-        """Return a new training with these settings for data's people. Raises as `people_of`."""
-        return type(self)(people_of(dataset, self.config))
+        """Return a new training with these settings for data's people. Raises as `people_of`.
+
+        PAPER's rates fall after 10, 20 and 30 epochs of these data.
+        """
+        config = people_of(dataset, self.config)
+        if self.config == PAPER:
+            epoch = max(1, len(dataset) // config.batch_size)
+            config = dataclasses.replace(config, milestones=(10 * epoch, 20 * epoch, 30 * epoch))
+        return type(self)(config)
 
     def phases(self) -> list[Phase]:
         """Return the one phase of equation 6, after the critic's where there is one."""

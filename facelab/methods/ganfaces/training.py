@@ -1,6 +1,7 @@
 """The game of GANFaces: two translators, two critics, and a network that knows people."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facelab.data.base import FaceDataset
 from facelab.data.domains import PAIR_PHOTO, PAIR_RENDER, PHOTO
 from facelab.errors import DatasetError
 from facelab.generators import adversarial, presets
@@ -183,6 +185,15 @@ class Game(Method):
         """Return the training with the settings "tiny", "book" or "paper"."""
         return cls(presets.choose(PRESETS, name))
 
+    def fitted(self, dataset: FaceDataset) -> "Game":
+        """Return a training with a centroid for each of the data's people, these settings' or more.
+
+        A centroid of nobody changes nothing: fewer people are left as they are.
+        """
+        if dataset.people <= self.config.people:
+            return self
+        return type(self)(dataclasses.replace(self.config, people=dataset.people))
+
     def phases(self) -> list[Phase]:
         """Return the critics' phase (equation 10), that of G' (9) and that of G (8)."""
         c = self.config
@@ -308,6 +319,7 @@ class Game(Method):
         From zero, where the paper begins, a centroid would be long on its way.
         """
         people, c = self.people, self.config
+        embeddings, found = _of_all(embeddings), _of_all(found)
         moved = losses.move_centroids(
             people.centroids, embeddings, found, beta=c.beta, reading=c.centroid
         )
@@ -357,6 +369,15 @@ class Game(Method):
         some = batch.some(SHOWN)
         with torch.no_grad():
             return torch.cat([some, networks["generator"](some)])
+
+
+def _of_all(rows: Tensor) -> Tensor:
+    """Return the rows of all processes: everybody's centroids move by the whole batch."""
+    if not torch.distributed.is_initialized():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
 
 
 def inverse_weights(weights: Weights) -> dict[str, float]:

@@ -39,7 +39,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from facelab.assets import networks as network_files
-from facelab.data.numbered import DATASET, INDEX, number_of
+from facelab.data.base import FaceDataset
+from facelab.data.numbered import DATASET, INDEX, Numbered, number_of
+from facelab.data.several import with_several
 from facelab.errors import DatasetError
 from facelab.generators import presets
 from facelab.methods.diat.features import (
@@ -252,6 +254,15 @@ class _Stage(Method):
         self.embedders = SEEN[config.features]
         self.balance = {"features": config.perceptual} if self.layers else {}
 
+    def material(self, dataset: FaceDataset) -> FaceDataset:
+        """Return data whose faces know their numbers: these, or `Numbered` of them.
+
+        People with a single picture are left out: what theirs have in common can't be told.
+        """
+        if INDEX in dataset.batch([0]).labels:
+            return dataset
+        return Numbered(with_several(dataset))
+
     def _pictures(self, made: Image, images: Image) -> dict[str, PerSample]:
         if self.layers is not None:
             self.layers.to(made.device)
@@ -277,6 +288,17 @@ class Latents(_Stage):
     def preset(cls, name: str) -> "Latents":
         """Return the training with the settings "tiny", "book" or "paper"."""
         return cls(presets.choose(PRESETS, name))
+
+    def fitted(self, dataset: FaceDataset) -> "Latents":
+        """Return a training with a code for each person and picture, these settings' or more.
+
+        A code of nobody changes nothing: for fewer the tables are left as they are.
+        """
+        counts = {"people": dataset.people, "pictures": len(dataset)}
+        if all(count <= getattr(self.config, name) for name, count in counts.items()):
+            return self
+        larger = {name: max(n, getattr(self.config, name)) for name, n in counts.items()}
+        return type(self)(dataclasses.replace(self.config, **larger))
 
     def phases(self) -> list[Phase]:
         """Return the one phase."""
