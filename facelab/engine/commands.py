@@ -18,8 +18,10 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
     "--data",
     default="anny-faces",
     show_default=True,
-    help="anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, or a folder of pictures; "
-    "A,B for several; for diat DATA:to:NAME or DATA:to:no-NAME, an attribute to gain or to lose.",
+    help="anny-faces:SIZExPEOPLExVIEWS, samples:COUNT, a .facepack file, a folder of pictures, or "
+    "a public set that a script in data_scripts/ prepared: NAME[/FRAMING][:SPLIT][@SIZE], such as "
+    "celeba, celeba:test or celeba/book64@128 (a folder of that name is ./celeba); A,B for "
+    "several; for diat DATA:to:NAME or DATA:to:no-NAME, an attribute to gain or to lose.",
 )
 @click.option(
     "--after",
@@ -60,7 +62,9 @@ def train(
       torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 \\
           --master-addr FIRST --master-port 29500 -m facelab train METHOD ... -o RUNDIR
 
-    with --node-rank 1 on the second; RUNDIR must be on a disk that they share.
+    with --node-rank 1 on the second; RUNDIR must be on a disk that they share. When one is lost the
+    others end with a message; the same command on all of them with --resume goes on.
+    facelab.engine.distribution has a file for Slurm, and how long that takes.
     """
     from facelab.data.sources import open_dataset
     from facelab.engine import loop, methods
