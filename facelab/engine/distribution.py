@@ -17,7 +17,24 @@ Several machines: the same command on each, through torchrun, for example on two
     torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 \\
         --master-addr FIRST --master-port 29500 -m facelab train ...
 
-and `--node-rank 1` on the second. All of them must see the run's folder, as on a shared disk.
+and `--node-rank 1` on the second. All of them must see the run's folder, as on a shared disk. Under
+Slurm the same, in a file for sbatch:
+
+    #!/bin/bash
+    #SBATCH --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 --cpus-per-task=32 --requeue
+    export FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+    srun bash -c 'torchrun --nnodes $SLURM_NNODES --node-rank $SLURM_NODEID --nproc-per-node 4 \\
+        --master-addr $FIRST --master-port 29500 \\
+        -m facelab train METHOD --preset paper --data DATA --steps N --resume -o RUNDIR'
+
+**A lost machine** ends the run on all others: at once where its connections close, as when a
+process is killed, and else `LOST` after the last message (10 minutes: a machine without power
+closes nothing). What is left says so in one line, with the last checkpoint. Slurm starts a job with
+`--requeue` again when a node fails, and `--resume` goes on from that checkpoint; by hand it is the
+same command on all machines. On the CPU this is tested with two agents of torchrun, one of which is
+killed. On GPUs it rests on NCCL's watchdog, which torch turns on by default (the variable
+TORCH_NCCL_ASYNC_ERROR_HANDLING) and which kills the process with a message of its own; that has not
+been tried by us. A checkpoint must be written within `LOST`; measurements may take longer.
 """
 
 import logging
@@ -33,8 +50,8 @@ from torch import Tensor, nn
 from facelab.errors import ParameterError
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-# The others wait while the first process measures or writes.
-PATIENCE = timedelta(hours=3)
+LOST = timedelta(minutes=10)  # without an answer: a process is gone
+PATIENCE = timedelta(hours=3)  # the others wait while the first process measures
 
 
 class Processes:
@@ -58,12 +75,13 @@ class Processes:
             accelerator=kind,
             devices=here,
             num_nodes=machines,
-            strategy=DDPStrategy(timeout=PATIENCE) if shared else "auto",
+            strategy=DDPStrategy(timeout=LOST) if shared else "auto",
             precision=PRECISIONS[precision],
         )
         self._fabric.launch()
         self.rank, self.world = self._fabric.global_rank, self._fabric.world_size
         self.device = self._fabric.device
+        self._waiting: torch.distributed.ProcessGroup | None = None
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which losses are computed."""
@@ -113,6 +131,36 @@ class Processes:
             sent = tensor.detach().contiguous()
             torch.distributed.broadcast(sent, src=0)
             tensor.copy_(sent)
+
+    def wait(self) -> None:
+        """Wait until all processes are here, for as long as `PATIENCE` allows."""
+        if self.world == 1:
+            return
+        if self._waiting is None:  # a group for messages has the shorter time-out
+            self._waiting = torch.distributed.new_group(timeout=PATIENCE, backend="gloo")
+        torch.distributed.barrier(self._waiting)
+
+    @torch.no_grad()
+    def same(self, tensors: Iterable[Tensor]) -> bool:
+        """Tell whether all processes have the same tensors, to the last bit."""
+        if self.world == 1:
+            return True
+        differ = False
+        for tensor in tensors:
+            first = tensor.detach().clone(memory_format=torch.contiguous_format)
+            torch.distributed.broadcast(first, src=0)
+            differ |= not torch.equal(first, tensor)
+        return not self.agree(differ)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error says that another process can't be reached any more.
+
+    gloo raises a plain RuntimeError, which names the place in its source.
+    """
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and ("gloo" in str(error) or "NCCL" in str(error))
 
 
 def _kind(device: str) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 from facelab.data.base import FaceDataset
 from facelab.engine import run_record, state
 from facelab.engine.batches import Batches
+from facelab.engine.distribution import is_lost
 from facelab.engine.interruption import Interruption
 from facelab.engine.journal import Journal
 from facelab.engine.ledger import NotFinite
@@ -177,10 +178,12 @@ class Run:
                 self.journal.preview()
         if self.home.clock.saved_step != step or not step:
             self.home.save()
-        if self.home.path and self.first and outcome != "interrupted":
-            run_record.write(self.home.path, self._record(outcome))
+        if self.home.path and outcome != "interrupted":
+            alike = self.processes.same(self.trainer.kept_tensors)
+            if self.first:
+                run_record.write(self.home.path, self._record(outcome, alike))
 
-    def _record(self, outcome: Outcome) -> dict[str, Any]:
+    def _record(self, outcome: Outcome, alike: bool) -> dict[str, Any]:
         best = self.scores.best and dict(zip(("step", "value"), self.scores.best, strict=True))
         return run_record.describe(
             self.trainer,
@@ -191,6 +194,7 @@ class Run:
             losses=dict(self.journal.history[-1].losses),
             metrics=self.scores.state["metrics"],
             best=best,
+            **({"processes_alike": alike} if self.processes.world > 1 else {}),
         )
 
     def _result(self, outcome: Outcome) -> Result:
@@ -206,10 +210,11 @@ class Run:
         )
 
     def _measure(self) -> None:
-        """Measure in the first process, while the others wait at their next message."""
+        """Measure in the first process, while the others wait."""
         self.trainer.ledger.read()
         if self.first:
             self.scores.measure(self.trainer.best_networks, self.trainer.step)
+        self.processes.wait()
         self.scores.step = self.trainer.step
 
     @contextmanager
@@ -224,6 +229,14 @@ class Run:
             ) from error
         except (AssetError, ImageError) as error:
             raise TrainingError(f"{error}; {self.home.last_good}") from error
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            raise TrainingError(
+                f"process {self.processes.rank} of {self.processes.world} has lost another one "
+                f"after step {self.trainer.step}; {self.home.last_good}; start all of them again "
+                "with --resume"
+            ) from error
 
 
 @contextmanager

@@ -55,6 +55,12 @@ class Trainer:
         return {**self.networks, **self.averages.networks}
 
     @property
+    def kept_tensors(self) -> list[Tensor]:
+        """All weights, statistics and averages: what every process has a copy of."""
+        networks = (*self.networks.values(), *self.averages.networks.values())
+        return [tensor for network in networks for tensor in network.state_dict().values()]
+
+    @property
     def owner(self) -> dict[str, Any]:
         """What another run must have in common with this one to go on from its checkpoints."""
         settings = self.settings
