@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from facelab.data import sources
 from facelab.data.base import FaceDataset
 from facelab.data.by_attribute import ByAttribute
+from facelab.data.domains import Domains
 from facelab.data.folder import Folder
 from facelab.data.mixture import Mixture
 from facelab.data.public import home, table
@@ -172,7 +173,7 @@ def test_words_for_sets_stand_in_mixtures_and_before_to():
 
 
 def test_three_words_are_domains(monkeypatch):
-    class Three:
+    class Three(Domains):
         def __init__(self, *parts):
             self.parts = parts
 
