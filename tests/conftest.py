@@ -57,8 +57,9 @@ class FileServer(http.server.ThreadingHTTPServer):
 
     With `pages`, path -> bytes, it serves several files and answers 404 for any other. `cuts` and
     `stalls`, path -> bytes, end the connection of one of them or send no more, once; `statuses` are
-    errors by path; `mark` is the ETag and `content_type` the type that it states. `paths` keeps
-    the path of each request.
+    errors by path; `mark` is the ETag, which a request for a part may ask for if it heeds
+    `conditions`, and `content_type` the type that it states. `paths` keeps the path of each
+    request.
     """
 
     def __init__(self):
@@ -73,6 +74,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.stalls: dict[str, int] = {}
         self.statuses: dict[str, int] = {}
         self.mark: str | None = None
+        self.conditions = True
         self.content_type: str | None = None
         self.paths: list[str] = []
         self.closing = threading.Event()
@@ -98,7 +100,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(status or 404)
             return
         condition = self.headers.get("If-Range")
-        partial = wanted and server.ranges and condition in (None, server.mark)
+        met = not server.conditions or condition in (None, server.mark)
+        partial = wanted and server.ranges and met
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if partial else 0
         if start and start >= len(content):
             self.send_error(416)

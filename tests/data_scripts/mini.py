@@ -213,6 +213,9 @@ def all_minis() -> dict[str, Mini]:
 # --- what the tests do with them -----------------------------------------------------------------
 
 
+_FRESH: dict[tuple, dict[str, bytes]] = {}
+
+
 class Bench:
     """A small set, served on this machine, and its script with a cache of its own.
 
@@ -270,8 +273,7 @@ class Bench:
     def run(self, *arguments: str, accept: bool = True) -> tuple[int, str, str]:
         """Run the script; return its status, its output, and its last line of errors."""
         script = load(SCRIPTS / f"{self.mini.script}.py")
-        several = "name" if self._named(script) else None
-        words = [self.mini.name] if several else []
+        words = [self.mini.name] if self._is_one_of_several() else []
         words += ["--size", "16", *(["--accept"] if accept else []), *map(str, arguments)]
         if self.mini.unpacked and "--from" not in words and "--verify" not in words:
             words += ["--from", str(self.lay())]
@@ -281,18 +283,15 @@ class Bench:
         lines = [n for n in captured.err.splitlines() if n.startswith(f"{self.mini.name}: ")]
         return status, captured.out.strip(), lines[-1] if status else captured.err
 
-    def _named(self, script) -> bool:
-        """Tell whether a script has several sets, whose name comes first."""
-        own = [mini for mini in all_minis().values() if mini.script == self.mini.script]
-        return len(own) > 1
+    def _is_one_of_several(self) -> bool:
+        """Tell whether the script has several sets, whose name comes first."""
+        return sum(mini.script == self.mini.script for mini in all_minis().values()) > 1
 
     def lay(self, folder: Path | None = None) -> Path:
         """Write the files as they are into a folder, and return it."""
         folder = folder or self.folder / "given"
         for name, data in self.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            self._write(folder, name, data)
         return folder
 
     def content(self, folder: Path | None = None) -> dict[str, bytes]:
@@ -315,16 +314,55 @@ class Bench:
         self._patch.setenv("FACELAB_CACHE", str(before))
 
     def fresh(self) -> dict[str, bytes]:
-        """Return what an undisturbed run makes, in a cache of its own."""
-        with self.elsewhere("undisturbed"):
-            if not self.target.exists():
+        """Return what an undisturbed run makes, in a cache of its own; made once a set."""
+        from facelab.data.public import preparation
+
+        key = self.mini.name, preparation.SHARD
+        if key not in _FRESH:
+            with self.elsewhere("undisturbed"):
                 status, _, line = self.run()
                 assert status == 0, line
-            return self.content()
+                _FRESH[key] = self.content()
+        return dict(_FRESH[key])
+
+    def unpack(self, folder: Path) -> Path:
+        """Write the files into a folder as a reader has them who unpacked the archives."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in self.files.items():
+            if data.startswith(b"PK"):
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    archive.extractall(folder)
+            elif data.startswith(b"\x1f\x8b"):
+                with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                    archive.extractall(folder, filter="data")
+            else:
+                self._write(folder, name, data)
+        return folder
+
+    def _write(self, folder: Path, name: str, data: bytes) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
     def nothing_is_taken_for_complete(self) -> None:
-        """Fail if a partial folder or archive has the name of a whole one."""
-        from facelab.data.shards import INDEX
+        """Fail if a partial folder or archive can be had under the name of a whole one."""
+        from facelab.data.shards import Shards
+        from facelab.errors import DatasetError
 
-        assert not (self.target / INDEX).exists()
+        with contextlib.suppress(DatasetError):
+            Shards(self.target)
+            raise AssertionError(f"{self.target} can be opened")
         assert not any(path.is_dir() for path in self.sources.glob("*.d"))
+
+    def refused(self, *arguments: str) -> str:
+        """Run the script, which has to refuse; return its one line."""
+        status, out, line = self.run(*arguments)
+        assert (status, out) == (2, ""), line
+        self.nothing_is_taken_for_complete()
+        return line
+
+    def ends_as_a_fresh_one(self) -> None:
+        """Run the script again, now that all is well: the bytes are those of a fresh run."""
+        status, out, line = self.run()
+        assert (status, out) == (0, str(self.target)), line
+        assert self.content() == self.fresh()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facelab.data.base import FaceDataset, Indices
@@ -140,7 +141,7 @@ def require_files(folder: Path, files: tuple[str, ...]) -> None:
         )
 
 
-def five_points(landmarks: Landmarks) -> Landmarks:
+def five_points(landmarks: Landmarks) -> Float[Tensor, "batch 5 2"]:
     """Return the five points that align a face, (batch, 5, 2), of 5 or of 300-W's 68.
 
     Raises `DatasetError` for another number of points.

@@ -314,9 +314,8 @@ def _unpack(request: Request, file: Published, archive: Path) -> None:
                 progress=lambda done: bar.update(done - bar.n),
             )
         except DatasetError:
-            # A file whose sum is known was right; one without a sum may have come damaged.
-            if archive.parent == request.sources and fetching.known(file).sum is None:
-                archive.unlink()
+            if archive.parent == request.sources:
+                archive.unlink()  # what was fetched is of no use; the reader's own file stays
             raise
 
 
