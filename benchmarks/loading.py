@@ -12,8 +12,9 @@ all are read in random order, in batches, as float32 in [-1, 1]:
 Each process computes on one thread. A first pass is cold: files were written to the disk, and the
 system was told to drop what it holds of them in memory (POSIX_FADV_DONTNEED); the record says which
 share of their pages was still there. The disk's own cache, and that of the machine below a virtual
-disk, can't be dropped. The second pass reads the same files again, in another order. Competitors
-take turns, and of each the best pass counts. Before all that, every picture of both is compared.
+disk, can't be dropped. The second pass reads the same files again, in another order. To open
+the dataset counts to the first. Competitors take turns, and of each the best pass counts. Before
+all that, every picture of both is compared: they are the same to a level of 255.
 """
 
 import argparse
@@ -45,7 +46,9 @@ from facelab.progress import progress_bar
 WIDTH, HEIGHT, DRAWN = 178, 218, 256
 QUALITY = 90
 VIEWS, CUTS = 4, 4  # of a person; of a render
-LEVELS = 2  # both scale with 8 bits in between, in another order
+# Pillow rounds to 8 bits after each of two directions, facelab once: three times half a level at
+# most, which is less than two levels.
+LEVELS = 1
 SIZES = (64, 128)
 LOADERS = ("ImageFolder, 0 workers", "ImageFolder, 2 workers")
 PACKED = ("packed, 0 workers", "packed, 2 workers", "packed, batch() alone")
@@ -131,14 +134,18 @@ def competitors(files: Path, packed: Path, size: int, batch: int) -> dict[str, C
     return dict(zip((*LOADERS, *PACKED), [*makers, opened(shards, called)], strict=True))
 
 
-def passed(batches: Iterable, count: int) -> float:
-    """Pictures a second of a whole pass."""
-    start, seen = time.perf_counter(), 0
-    for batch in batches:
-        seen += len(batch if not isinstance(batch, list) else batch[1])
-    if seen != count:
-        raise AssertionError(f"{seen} pictures came, {count} were asked for")
-    return count / (time.perf_counter() - start)
+def passes(open_: Callable[[], Callable], orders: list[list[int]]) -> Iterator[float]:
+    """Pictures a second of one pass after the other; to open the dataset counts to the first."""
+    start = time.perf_counter()
+    read = open_()
+    for order in orders:
+        seen = 0
+        for batch in read(order=order):
+            seen += len(batch if not isinstance(batch, list) else batch[1])
+        if seen != len(order):
+            raise AssertionError(f"{seen} pictures came, {len(order)} were asked for")
+        yield seen / (time.perf_counter() - start)
+        start = time.perf_counter()
 
 
 def dropped(paths: list[Path]) -> float:
@@ -175,10 +182,8 @@ def race(files: Path, packed: Path, size: int, options: argparse.Namespace) -> d
         orders = [torch.randperm(options.files, generator=random).tolist() for _ in range(2)]
         for name, open_ in competitors(files, packed, size, options.batch).items():
             kept = max(kept, dropped(stored))
-            read = open_()
-            for which, order in zip(("first", "second"), orders, strict=True):
-                rate = passed(read(order=order), options.files)
-                found = best.setdefault(name, {"first": 0.0, "second": 0.0})
+            found = best.setdefault(name, {"first": 0.0, "second": 0.0})
+            for which, rate in zip(found, passes(open_, orders), strict=True):
                 found[which] = max(found[which], round(rate, 1))
     return {"pictures a second": best, "share of pages kept before a first pass": round(kept, 4)}
 
@@ -199,6 +204,20 @@ def times(rates: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def pack(files: Path, target: Path, size: int, shard: int) -> dict:
+    """Pack the pictures, compare them, and tell what that took."""
+    start = time.perf_counter()
+    packed = write(Folder(files, size), target, shard=shard)
+    seconds = time.perf_counter() - start
+    stored = sum(file.size_bytes for file in packed.index.files)
+    return {
+        "packed, bytes a picture": round(stored / len(packed)),
+        "packed in files": packed.index.shards,
+        "packed, pictures a second": round(len(packed) / seconds, 1),
+        "difference in levels of 255": compare(image_folder(files, size), packed),
+    }
+
+
 def measure(options: argparse.Namespace) -> dict:
     """Draw, pack, compare and race."""
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
@@ -207,20 +226,12 @@ def measure(options: argparse.Namespace) -> dict:
         jpegs = sum(path.stat().st_size for path in files.rglob("*.jpg"))
         result: dict = {"bytes a JPEG": round(jpegs / options.files)}
         for size in options.sizes:
-            target, start = Path(place) / f"packed-{size}", time.perf_counter()
-            packed = write(Folder(files, size), target, shard=options.shard)
-            seconds = time.perf_counter() - start
-            stored = sum(file.size_bytes for file in packed.index.files)
-            off = compare(image_folder(files, size), packed)
+            target = Path(place) / f"packed-{size}"
+            # What is mapped can't be dropped: nothing that was opened stays open before the race.
+            facts = pack(files, target, size, options.shard)
             raced = race(files, target, size, options)
-            result[f"{size} pixels"] = {
-                "packed, bytes a picture": round(stored / options.files),
-                "packed in files": packed.index.shards,
-                "packed, pictures a second": round(options.files / seconds, 1),
-                "difference in levels of 255": off,
-                **raced,
-                "times ImageFolder": times(raced["pictures a second"]),
-            }
+            ratios = times(raced["pictures a second"])
+            result[f"{size} pixels"] = {**facts, **raced, "times ImageFolder": ratios}
     return result
 
 
