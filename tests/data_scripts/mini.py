@@ -4,11 +4,14 @@
 add theirs in a file mini_NAME.py beside this one, with a `MINIS` of its own.
 """
 
+import bz2
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import importlib.util
 import io
+import lzma
 import sys
 import tarfile
 import zipfile
@@ -68,15 +71,17 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def tarred(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    """Return a tar of these files, compressed as `mode` says."""
+def tarred(members: dict[str, bytes], compression: str = "gz") -> bytes:
+    """Return a tar of these files, compressed or not (""), the same bytes each time."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:
+    with tarfile.open(fileobj=stream, mode="w") as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    return stream.getvalue()
+    compress = {"gz": lambda data: gzip.compress(data, mtime=0), "bz2": bz2.compress}
+    compress |= {"xz": lzma.compress, "": bytes}
+    return compress[compression](stream.getvalue())
 
 
 # --- CelebA --------------------------------------------------------------------------------------

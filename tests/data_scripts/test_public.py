@@ -106,10 +106,11 @@ def test_a_mirror_of_the_reader_s_comes_first(fetched):
 
 def test_a_server_that_stops_sending(fetched, monkeypatch):
     """What came is kept, and the next call asks for the rest."""
-    monkeypatch.setattr(web, "SECONDS", 0.2)
     half = len(fetched.files[fetched.archive]) // 2
     fetched.server.stalls[f"/{fetched.archive}"] = half
-    line = fetched.refused()
+    with monkeypatch.context() as patch:
+        patch.setattr(web, "SECONDS", 1)
+        line = fetched.refused()
     assert f"broke off after {half:,}" in line
     assert "timed out" in line
     fetched.ends_as_a_fresh_one()

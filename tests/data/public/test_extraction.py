@@ -54,7 +54,7 @@ def archive(mini, write):
     def make(kind: str, members: dict[str, bytes]):
         if kind == "zip":
             return write(mini.zipped(members))
-        return write(mini.tarred(members, {"tar": "w"}.get(kind, f"w:{kind}")))
+        return write(mini.tarred(members, "" if kind == "tar" else kind))
 
     return make
 
