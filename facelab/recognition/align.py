@@ -98,8 +98,8 @@ TEMPLATES = {
             64,
             ((21.65, 29.0), (41.35, 29.0), (31.5, 41.5), (23.1, 52.3), (39.9, 52.3)),
         ),
-        # FFHQ's framing (Karras et al. 2019), which its authors lay by 68 points. These five are the
-        # places that facexlib publishes for pictures of 512 pixels, brought to 256.
+        # FFHQ (Karras et al. 2019) was aligned by 68 points. These five are what facexlib publishes
+        # for pictures of 512 pixels, brought to 256.
         Template(
             "ffhq256",
             256,
