@@ -264,6 +264,52 @@ def test_terms_have_to_be_accepted(bench):
     assert not bench.target.exists()
 
 
+class Terminal(io.StringIO):
+    """Somebody who answers."""
+
+    def isatty(self):
+        return True
+
+
+@SMALL
+@pytest.mark.parametrize("answer", ["yes\n", "no\n", "", "maybe\n"])
+def test_terms_are_asked_for_on_a_terminal(bench, monkeypatch, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    status, _, line = bench.run(accept=False)
+    if answer == "yes\n":
+        assert status == 0
+        assert "Do you accept the terms of CelebA" in line
+    else:
+        assert status == 2
+        assert line == "celeba: the terms were not accepted, so nothing was done"
+        assert bench.server.paths == []
+
+
+@SMALL
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--framing", "moon"], "celeba has no framing 'moon'; choose one of: centre, book64"),
+        (["--size", "0"], "--size 0 can't be; give at least 1"),
+        (["--from", "/nowhere"], "/nowhere is no folder"),
+        (["--url", "https://x.org/one.zip"], "the set has 5 files, so --url has to be"),
+    ],
+)
+def test_mistakes_of_the_command_line(bench, words, message):
+    status, _, line = bench.run(*words)
+    assert status == 2
+    assert message in line
+
+
+@SMALL
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b"])
+def test_what_is_no_part(bench, capsys, part):
+    with pytest.raises(SystemExit) as caught:
+        bench.run("--part", part)
+    assert caught.value.code == 2
+    assert f"'{part}' is no part; give I/N" in capsys.readouterr().err
+
+
 def test_verify_finds_one_byte(fetched):
     assert fetched.run()[0] == 0
     path = next(fetched.target.glob("*.facepack"))

@@ -38,8 +38,7 @@ Cite: {citation}
 
 {terms}
 
-These are real people, most of whom were never asked. Labels of looks were guessed from a picture:
-they don't say who somebody is. Don't identify, rank or watch anyone with what is trained here.
+{caution}
 
 ## Licence
 
@@ -72,6 +71,7 @@ def card(
         framing=_framing(framing, size),
         files=_files(described, files or {}),
         terms=described.terms or "Yours to know.",
+        caution=described.caution,
         licence=described.licence,
     )
 

@@ -7,7 +7,9 @@ and moves its landmarks along.
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from facelab.recognition.align import TEMPLATES, Template, template_transform
 from facelab.recognition.sampling import move_points, warp
 from facelab.types import Batch, Landmarks, Picture, Similarity
 
+THREADS = min(8, os.cpu_count() or 1)  # that read pictures
 CENTRE = "centre"  # the framing of a picture's middle square
 RECIPE = "public-1"  # changes whenever the same files give other pictures
 # The 68 points of 300-W as five: both eyes, the tip of the nose, the corners of the mouth.
@@ -207,7 +210,11 @@ class Pictures(FaceDataset):
     def batch(self, indices: Indices) -> Batch:
         """Return these pictures. Raises `ImageError` for a file that can't be read."""
         found = self.resolve(indices)
-        framed = [self._framed(row) for row in found]
+        if len(found) < 2 * THREADS:
+            framed = [self._framed(row) for row in found]
+        else:  # decoding a file leaves the interpreter to others
+            with ThreadPoolExecutor(THREADS) as pool:
+                framed = list(pool.map(self._framed, found))
         images = torch.cat([image for image, _ in framed])
         transforms = torch.cat([transform for _, transform in framed])
         listing, labels = self.listing, {}

@@ -94,7 +94,11 @@ def _parser(names: tuple[str, ...], description: str) -> argparse.ArgumentParser
     parser.add_argument(
         "--part", type=_part, default=(1, 1), metavar="I/N", help="pack one of N parts, 1/N to N/N"
     )
-    parser.add_argument("--keep", action="store_true", help="keep the archives and the pictures")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the archives and the pictures, for verification by pairs or another size",
+    )
     return parser
 
 
@@ -155,8 +159,8 @@ def _confirm(described: PublicSet, accept: bool) -> None:
         raise ParameterError(
             f"the terms of {described.title} have to be accepted; read them and give --accept"
         )
-    print(f"Do you accept the terms of {described.title}? [yes/no] ", end="", file=sys.stderr)
-    sys.stderr.flush()
+    question = f"Do you accept the terms of {described.title}? Answer yes or no:"
+    print(question, file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise ParameterError("the terms were not accepted, so nothing was done")
 
@@ -289,6 +293,8 @@ def _gathered(request: Request) -> Path:
         own = _own(request, file)
         if own is None:
             mirror = fetching.address(request.url, file, len(described.files))
+            if not (mirror or file.urls):
+                raise DatasetError(f"{file.name} can't be fetched: {described.by_hand}")
             path = fetching.fetch(file, sources, url=mirror)
         else:
             path = fetching.take(own, file, sources)

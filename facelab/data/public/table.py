@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from facelab.data.public.pictures import Listing
 
 SPLITS = ("train", "validation", "test")  # a face's label `split` is its place here
+REAL_PEOPLE = (
+    "These are real people, most of whom were never asked. Labels of looks were guessed from a "
+    "picture: they don't say who somebody is. Don't identify, rank or watch anyone with what is "
+    "trained here."
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class PublicSet:
     `terms` is what the reader confirms; `files` are those that are fetched, none where the set is
     given out by hand only, and `by_hand` says how to get what can't be fetched. `framings` are
     those that the set can be brought to, the default first; `splits` those of `SPLITS` that it has.
-    `people` and `pictures` are the published numbers, None where there are none.
+    `people` and `pictures` are the published numbers, None where there are none. `caution` is what
+    the data card says about the people.
     """
 
     name: str
@@ -60,6 +66,7 @@ class PublicSet:
     people: int | None = None
     pictures: int | None = None
     by_hand: str = ""
+    caution: str = REAL_PEOPLE
 
 
 # name -> (module of this package, name of the PublicSet in it, name of its function

@@ -31,8 +31,9 @@ POINTS = torch.tensor([[[40.0, 50], [70, 52], [56, 66], [44, 82], [68, 84]]])
 def listing(tmp_path):
     """Four pictures of 120 x 100 pixels, grey but for a white pixel where the nose is."""
     names = ("b.png", "a.png", "in/c.png", "d.png")
-    for name in names:
+    for number, name in enumerate(names):
         picture = torch.zeros(1, 3, 100, 120)
+        picture[0, :, 30:33] = -0.1 * number
         picture[0, :, 65:68, 55:58] = 1
         (tmp_path / "in").mkdir(exist_ok=True)
         save_image(picture, tmp_path / name)
@@ -92,6 +93,18 @@ def test_the_middle_square_by_hand():
     transform = centre_transform(4, 8, 2)
     corners = torch.tensor([[[1.5, -0.5], [5.5, 3.5]]])
     assert move_points(corners, transform).tolist() == [[[-0.5, -0.5], [1.5, 1.5]]]
+
+
+def test_many_at_once_are_those_of_one_after_the_other(listing):
+    """They are read by several threads, and come in the order that was asked for."""
+    faces = Pictures("some", listing, 20, "book64")
+    rows = [3, 1, 2, 0] * 8
+    batch = faces.batch(rows)
+    for place, row in enumerate(rows):
+        alone = faces.batch([row])
+        torch.testing.assert_close(batch.images[place], alone.images[0], rtol=0, atol=0)
+        assert batch.identity[place] == listing.identity[row]
+        assert batch.labels["age"][place] == listing.labels["age"][row]
 
 
 def test_68_points_are_the_batch_s_landmarks_and_align_by_five(listing):
