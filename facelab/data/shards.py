@@ -7,6 +7,16 @@
 `Shards` opens it and gives any face in any order. The index is there from the beginning, without a
 file, and names all files at once when all are whole: a folder with a file too few, or with one that
 is still being written, is never opened. It has no time and no machine in it.
+
+Why not a kept library? Faces are met in random order and a run goes on from where it was, which
+speaks against what is read from front to back: TFRecord ("not random access", TensorFlow's guide to
+python_io) and WebDataset, made for sequential reading of tar archives (its page on PyPI). An LMDB
+has one write transaction at a time, by processes of one host (py-lmdb's description), so machines
+can't share the work; FFCV needs OpenCV and libturbojpeg from the system (Debian's package of it);
+MosaicML Streaming has random access, but holds numpy below 2.2 since its 0.11 (release notes),
+and facelab's lock has 2.4. Arrow's file comes closest: random access through a memory map, and a
+footer that is written last (its format's description). It would bring pyarrow for arrays that numpy
+maps as they lie, and sums, resuming and parts would still be ours.
 """
 
 import dataclasses
