@@ -5,6 +5,7 @@ the packed folder, each time with nothing partial left under the name of a whole
 of an undisturbed run in the end.
 """
 
+import concurrent.futures
 import errno
 import io
 import os
@@ -413,6 +414,25 @@ def test_two_parts(bench, monkeypatch):
     assert len(Shards(bench.target)) == 9
     assert not bench.sources.exists()
     assert bench.content() == bench.fresh()
+
+
+@SMALL
+def test_two_at_once(bench, mini):
+    """One waits for the other: each file is asked for once, and both have the folder."""
+    script = mini.load(mini.SCRIPTS / "celeba.py")
+    words = ["celeba", "--size", "16", "--accept"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(script.main, [words, words])) == [0, 0]
+    assert len(bench.server.paths) == len(bench.real.files)
+    assert bench.content() == bench.fresh()
+
+
+@SMALL
+def test_a_lock_that_was_left_is_no_stranger(bench):
+    """As a call leaves it that was killed before the index was there."""
+    bench.target.mkdir(parents=True)
+    (bench.target / "index.json.lock").touch()
+    bench.ends_as_a_fresh_one()
 
 
 @SMALL

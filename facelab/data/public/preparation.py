@@ -210,11 +210,19 @@ def prepare(request: Request) -> Path:
 
     Raises `UserError`s with what to do; what was done until then is kept.
     """
-    described, target = request.described, request.target
     if _finished(request):
-        return target
-    print(terms(described), file=sys.stderr)
-    _confirm(described, request.accept)
+        return request.target
+    print(terms(request.described), file=sys.stderr)
+    _confirm(request.described, request.accept)
+    if request.part != (1, 1):  # parts work side by side
+        return _made(request)
+    with cache.lock(request.sources):  # two sizes would take each other's sources away
+        return request.target if _finished(request) else _made(request)
+
+
+def _made(request: Request) -> Path:
+    """Do the steps, and return the folder."""
+    described, target = request.described, request.target
     root = _given_folder(request) or _gathered(request)
     listing = table.listing_of(described.name)(root)
     if described.pictures not in (None, len(listing)):
@@ -371,7 +379,9 @@ def _require_ours(target: Path, contents: dict[str, bytes], config: dict) -> Non
         return
     for path in target.iterdir() if target.is_dir() else ():
         known = contents.get(path.name)
-        if not path.name.startswith(".") and (known is None or path.read_bytes() != known):
+        if path.name.startswith(".") or path.suffix == ".lock":
+            continue
+        if known is None or path.read_bytes() != known:
             raise DatasetError(
                 f"{target} holds {path.name}, which is not of this set; give a new folder with -o"
             )
