@@ -10,50 +10,24 @@ import argparse
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facelab.assets import cache, script
-from facelab.data.public import cards, extraction, fetching, home, table
-from facelab.data.public.table import PublicSet, Published
+from facelab.data.public import cards, extraction, fetching, planning, table
+from facelab.data.public.request import SIZE, Request
+from facelab.data.public.table import Published
 from facelab.errors import DatasetError, ParameterError
 from facelab.progress import progress_bar
 
 if TYPE_CHECKING:
     from facelab.data.public.pictures import Listing, Pictures
 
-SIZE = 64
 SHARD: int | None = None  # faces of a packed file; None is that of facelab.data.shards
 FILES, LEFT_OUT = "files.txt", "left_out.txt"
 # Pictures are compressed already: an archive that grows to more than this is no archive of them.
 GROWTH, LEAST_BYTES = 8, 1 << 30
 KEPT = "kept"  # a file in the folder of sources: the reader asked to keep them
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a reader asked for: the set, how its faces shall be, and where from and where to."""
-
-    described: PublicSet
-    size: int = SIZE
-    framing: str = "centre"
-    output: Path | None = None
-    given: Path | None = None
-    url: str | None = None
-    accept: bool = False
-    part: tuple[int, int] = (1, 1)
-    keep: bool = False
-
-    @property
-    def target(self) -> Path:
-        """The folder of the prepared set."""
-        return self.output or home.place(self.described.name, self.size, self.framing)
-
-    @property
-    def sources(self) -> Path:
-        """The folder where what it is made of is collected."""
-        return home.sources(self.described.name)
 
 
 def main(
@@ -71,7 +45,7 @@ def main(
         request = _request(options)
         if options.verify:
             return verify(request)
-        return plan(request) if options.dry_run else prepare(request)
+        return planning.plan(request) if options.dry_run else prepare(request)
 
     return script.attempt(options.name, act)
 
@@ -127,81 +101,6 @@ def _request(options: argparse.Namespace) -> Request:
     )  # fmt: skip
 
 
-# --- what is said before anything is done --------------------------------------------------------
-
-
-def terms(described: PublicSet) -> str:
-    """Return what a reader should know before having a set."""
-    size = sum(file.size_bytes or 0 for file in described.files)
-    unknown = sum(file.size_bytes is None for file in described.files)
-    more = f" and {unknown} of unknown size" if unknown else ""
-    lines = [
-        ("what", described.what),
-        ("licence", described.licence),
-        ("terms", described.terms),
-        (
-            "size",
-            f"{len(described.files)} files, {size / 1e6:,.0f} MB{more}" * bool(described.files),
-        ),
-        ("from", described.homepage),
-        ("cite", described.citation),
-        ("by hand", described.by_hand),
-    ]
-    rows = [f"  {name:<8} {text}" for name, text in lines if text]
-    return "\n".join([f"{described.name}: {described.title}", *rows])
-
-
-def _confirm(described: PublicSet, accept: bool) -> None:
-    """Raise `ParameterError` unless the reader accepts the terms, here or with --accept."""
-    if accept or not described.terms:
-        return
-    if not sys.stdin.isatty():
-        raise ParameterError(
-            f"the terms of {described.title} have to be accepted; read them and give --accept"
-        )
-    question = f"Do you accept the terms of {described.title}? Answer yes or no:"
-    print(question, file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise ParameterError("the terms were not accepted, so nothing was done")
-
-
-def plan(request: Request) -> Path:
-    """Say what `prepare` would do and write nothing; return the folder that it would make."""
-    described = request.described
-    print(terms(described), file=sys.stderr)
-    given = _given_folder(request)
-    if given is not None:
-        listing = table.listing_of(described.name)(given)
-        _say(f"would read {len(listing):,} pictures of {listing.people:,} people in {given}")
-    else:
-        for file in described.files:
-            _say(_plan_of(request, file))
-    faces = described.pictures if given is None else len(listing)
-    if faces:
-        packed = faces * 3 * request.size**2
-        _say(
-            f"would pack {faces:,} pictures of {request.size} x {request.size} pixels, "
-            f"{packed / 1e6:,.0f} MB and labels, in framing {request.framing}"
-        )
-    return request.target
-
-
-def _plan_of(request: Request, file: Published) -> str:
-    own = _own(request, file)
-    if own is not None:
-        return f"would take {own}"
-    if _there(request, file):
-        return f"has {file.name} already"
-    size = "unknown size" if file.size_bytes is None else f"{file.size_bytes / 1e6:,.1f} MB"
-    mirror = fetching.address(request.url, file, len(request.described.files))
-    sources = dict.fromkeys(filter(None, (mirror, *file.urls)))
-    return f"would fetch {file.name}, {size}, from {', else '.join(sources) or 'nowhere'}"
-
-
-def _say(text: str) -> None:
-    print(f"  {text}", file=sys.stderr)
-
-
 # --- the steps -----------------------------------------------------------------------------------
 
 
@@ -212,8 +111,8 @@ def prepare(request: Request) -> Path:
     """
     if _finished(request):
         return request.target
-    print(terms(request.described), file=sys.stderr)
-    _confirm(request.described, request.accept)
+    print(planning.terms(request.described), file=sys.stderr)
+    planning.confirm(request.described, request.accept)
     if request.part != (1, 1):  # parts work side by side
         return _made(request)
     with cache.lock(request.sources):  # two sizes would take each other's sources away
@@ -223,17 +122,17 @@ def prepare(request: Request) -> Path:
 def _made(request: Request) -> Path:
     """Do the steps, and return the folder."""
     described, target = request.described, request.target
-    root = _given_folder(request) or _gathered(request)
+    root = request.given_folder() or _gathered(request)
     listing = table.listing_of(described.name)(root)
     if described.pictures not in (None, len(listing)):
-        _say(f"{len(listing):,} pictures are there; {described.pictures:,} were published")
+        planning.say(f"{len(listing):,} pictures are there; {described.pictures:,} were published")
     listing, left_out = _framed(request, listing)
     from facelab.data.public.pictures import Pictures
 
     pictures = Pictures(described.name, listing, request.size, request.framing)
     _write_beside(request, pictures, left_out)
     if not _packed(request, pictures):
-        _say("other parts aren't finished; the folder can be opened when the last one is")
+        planning.say("other parts aren't finished; the folder can be opened when the last one is")
     elif not (request.keep or (request.sources / KEPT).exists()):
         shutil.rmtree(request.sources, ignore_errors=True)
     return target
@@ -261,44 +160,13 @@ def _finished(request: Request) -> bool:
     return index.finished and bool(Shards(request.target))
 
 
-def _given_folder(request: Request) -> Path | None:
-    """Return the reader's unpacked folder, or None when the set comes from archives."""
-    given, described = request.given, request.described
-    if given is None:
-        if not described.files:
-            raise DatasetError(f"{described.name} can't be fetched: {described.by_hand}")
-        return None
-    if not given.is_dir():
-        raise DatasetError(f"{given} is no folder; give the one with the archives or the pictures")
-    archives = [file for file in described.files if file.kind != "file"]
-    return None if any((given / file.name).is_file() for file in archives) else given
-
-
-def _own(request: Request, file: Published) -> Path | None:
-    """Return the reader's copy of a file, or None."""
-    path = request.given and request.given / file.name
-    return path if path and path.is_file() else None
-
-
-def _unpacked(request: Request, file: Published) -> Path:
-    """Return the folder that an archive is unpacked to."""
-    return request.sources / f"{file.name}.d"
-
-
-def _there(request: Request, file: Published) -> bool:
-    """Tell whether a file needs nothing more."""
-    if file.kind == "file":
-        return (request.sources / file.name).is_file()
-    return _unpacked(request, file).is_dir()
-
-
 def _gathered(request: Request) -> Path:
     """Fetch and unpack what is missing, and return the folder where all of it is."""
     described, sources = request.described, request.sources
     for file in described.files:
-        if _there(request, file):
+        if request.has(file):
             continue
-        own = _own(request, file)
+        own = request.own(file)
         if own is None:
             mirror = fetching.address(request.url, file, len(described.files))
             if not (mirror or file.urls):
@@ -322,7 +190,7 @@ def _unpack(request: Request, file: Published, archive: Path) -> None:
         try:
             extraction.extract(
                 archive,
-                _unpacked(request, file),
+                request.unpacked(file),
                 most_bytes=max(LEAST_BYTES, GROWTH * archive.stat().st_size),
                 most_files=2 * pictures + 10_000,
                 progress=lambda done: bar.update(done - bar.n),
@@ -351,7 +219,7 @@ def _write_beside(request: Request, pictures: "Pictures", left_out: tuple[str, .
     Raises `DatasetError` for a folder that holds anything else.
     """
     target, listing = request.target, pictures.listing
-    known = fetching.noted(request.sources) if _given_folder(request) is None else {}
+    known = fetching.noted(request.sources) if request.given_folder() is None else {}
     text = cards.card(
         request.described, listing, request.size, request.framing, files=known, left_out=left_out
     )
