@@ -33,7 +33,8 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 @click.option("--minutes", type=float, help="Stop after so many minutes, earlier parts included.")
 @click.option("--batch", type=int, help="Faces a step, over all processes.  [the preset's, or 64]")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUNDIR")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUNDIR")
+@click.option("--explain", is_flag=True, help="Say what the paper preset takes, and train nothing.")
 @click.option("--resume", is_flag=True, help="Go on from RUNDIR's last checkpoint, if it has one.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--processes", type=int, default=1, show_default=True, help="One a GPU, here.")
@@ -49,7 +50,14 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True)
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard's events to RUNDIR.")
 def train(
-    method: str, preset: str, data: str, output: Path, resume: bool, tensorboard: bool, **given: Any
+    method: str,
+    preset: str,
+    data: str,
+    output: Path | None,
+    resume: bool,
+    tensorboard: bool,
+    explain: bool,
+    **given: Any,
 ) -> None:
     """Train METHOD and leave checkpoints, log, previews and record in RUNDIR.
 
@@ -66,6 +74,11 @@ def train(
     others end with a message; the same command on all of them with --resume goes on.
     facelab.engine.distribution has a file for Slurm, and how long that takes.
     """
+    if explain:
+        _explain(method, preset)
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     from facelab.data.sources import open_dataset
     from facelab.engine import loop, methods
     from facelab.engine.settings import Settings
@@ -88,6 +101,16 @@ def train(
         _tell(result, output, resume)
     if result.outcome == "interrupted":
         sys.exit(INTERRUPTED)
+
+
+def _explain(method: str, preset: str) -> None:
+    """Print what a method's paper preset takes. Raises `ParameterError` for another preset."""
+    from facelab.engine import plans
+    from facelab.errors import ParameterError
+
+    if preset != "paper":
+        raise ParameterError(f"preset {preset!r} has no plan; give --preset paper with --explain")
+    click.echo(plans.find(method).explain())
 
 
 def _tell(result: Any, output: Path, resumed: bool) -> None:

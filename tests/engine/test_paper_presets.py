@@ -29,6 +29,7 @@ from facelab.generators.stylegan2 import config as sizes
 from facelab.generators.stylegan2 import public
 from facelab.generators.stylegan2.networks import StyleGAN2
 from facelab.images import to_uint8
+from facelab.methods.d2ae import training as d2ae
 from facelab.methods.diat import training as diat
 from facelab.methods.diat.networks import TransformNetwork
 from facelab.methods.idmap import lord
@@ -248,9 +249,7 @@ def test_pictures_are_numbered_and_single_ones_left_out():
 
 
 def test_the_rates_of_d2ae_fall_with_the_epochs_of_the_data():
-    data = Mini(235)
-    data.identity = torch.arange(1920) % PEOPLE
-    with torch.device("meta"):
-        method = methods.build("d2ae", "paper")
-        found = methods.fitted(method, data).config
-    assert found == dataclasses.replace(method.config, people=PEOPLE, milestones=(100, 200, 300))
+    few = dataclasses.replace(d2ae.PAPER, people=PEOPLE)
+    assert d2ae.paced(few, 1925) == dataclasses.replace(few, milestones=(100, 200, 300))
+    assert d2ae.paced(d2ae.PAPER, 3_600_000) == d2ae.PAPER
+    assert d2ae.paced(d2ae.BOOK, 1925) == d2ae.BOOK

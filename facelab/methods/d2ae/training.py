@@ -47,6 +47,17 @@ def people_of(dataset: FaceDataset, config: Config) -> Config:
     return dataclasses.replace(config, people=dataset.people)
 
 
+def paced(config: Config, faces: int) -> Config:
+    """Return the configuration with PAPER's milestones at 10, 20 and 30 epochs of so many faces.
+
+    Those of another preset are steps, and stay. Source: section 4.2.
+    """
+    if dataclasses.replace(config, people=PAPER.people) != PAPER:
+        return config
+    epoch = max(1, faces // config.batch_size)
+    return dataclasses.replace(config, milestones=(10 * epoch, 20 * epoch, 30 * epoch))
+
+
 def weights_of(config: Config) -> dict[str, float]:
     """Return the weights of equation 6's terms, of those that the configuration asks for."""
     w, rebuilt = config.weights, config.decode and config.weights.reconstruction > 0
@@ -116,11 +127,7 @@ class Disentangling(Method):
 
         PAPER's rates fall after 10, 20 and 30 epochs of these data.
         """
-        config = people_of(dataset, self.config)
-        if self.config == PAPER:
-            epoch = max(1, len(dataset) // config.batch_size)
-            config = dataclasses.replace(config, milestones=(10 * epoch, 20 * epoch, 30 * epoch))
-        return type(self)(config)
+        return type(self)(paced(people_of(dataset, self.config), len(dataset)))
 
     def phases(self) -> list[Phase]:
         """Return the one phase of equation 6, after the critic's where there is one."""
