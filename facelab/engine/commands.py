@@ -61,6 +61,9 @@ def train(
 ) -> None:
     """Train METHOD and leave checkpoints, log, previews and record in RUNDIR.
 
+    With --preset paper it is the paper's own network; --explain says what data, memory and hours
+    that takes.
+
     A run that was interrupted or killed goes on with the same command and --resume, from its last
     checkpoint, as if nothing had happened.
 

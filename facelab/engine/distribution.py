@@ -27,6 +27,8 @@ Slurm the same, in a file for sbatch:
         --master-addr $FIRST --master-port 29500 \\
         -m facelab train METHOD --preset paper --data DATA --steps N --resume -o RUNDIR'
 
+Where a machine has several networks, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME name the one to use.
+
 **A lost machine** ends the run on all others: at once where its connections close, as when a
 process is killed, and else `LOST` after the last message (10 minutes: a machine without power
 closes nothing). What is left says so in one line, with the last checkpoint. Slurm starts a job with

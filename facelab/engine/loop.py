@@ -6,6 +6,7 @@ A run that was killed goes on from its last checkpoint with `resume=True`, on a 
 losses and weights, to the last bit, as one that never was.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -181,7 +182,16 @@ class Run:
         if self.home.path and outcome != "interrupted":
             alike = self.processes.same(self.trainer.kept_tensors)
             if self.first:
+                self._tell_apart(alike)
                 run_record.write(self.home.path, self._record(outcome, alike))
+
+    def _tell_apart(self, alike: bool) -> None:
+        if not alike:
+            print(
+                f"the networks of the processes differ after step {self.trainer.step}: a loss "
+                "changes something that isn't averaged; what was kept is the first process's",
+                file=sys.stderr,
+            )
 
     def _record(self, outcome: Outcome, alike: bool) -> dict[str, Any]:
         best = self.scores.best and dict(zip(("step", "value"), self.scores.best, strict=True))

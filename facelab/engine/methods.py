@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # name -> module:class; the class has a classmethod `preset(name)` that returns a `Method`. One that
 # does several tasks has `for_task(preset, task)` too, and is asked for as NAME:TASK. One that goes
-# on from what another has trained has `after(preset, path)` instead, and `follows`, its name.
+# on from what another has trained has `after(preset, path)` instead, and `follows`, its name. What
+# the presets "paper" take is in `engine.plans`.
 METHODS = {
     "book-embedder": "facelab.recognition.book_training:Training",
     "dcgan": "facelab.generators.dcgan:Game",

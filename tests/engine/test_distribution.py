@@ -72,6 +72,15 @@ def test_two_processes_train_as_one(nursery, tmp_path, normalised):
     torch.testing.assert_close(losses(tmp_path / "two"), losses(tmp_path / "one"), **TOLERANCE)
 
 
+@pytest.mark.parametrize("drift", [False, True])
+def test_a_record_says_whether_the_processes_ended_alike(nursery, tmp_path, drift):
+    together(nursery, tmp_path / "two", 2, config={"kind": "single", "drift": drift})
+    record = json.loads((tmp_path / "two" / "record.json").read_text())
+    assert record["processes_alike"] is not drift
+    said = (tmp_path / "two-0.txt").read_text()
+    assert ("the networks of the processes differ after step 20" in said) is drift
+
+
 def test_a_run_of_two_goes_on_as_one(nursery, tmp_path):
     order = {"config": {"kind": "game"}}
     together(nursery, tmp_path / "one", 1, **order)

@@ -66,13 +66,18 @@ class Generator(nn.Module):
 
 
 class Toy(Method):
-    """The method; `poison` is a step at which a loss becomes infinite."""
+    """The method; `poison` is a step at which a loss becomes infinite.
+
+    With `drift` each process counts something of its own.
+    """
 
     id, averaged, ema_decay = "toy", ("generator",), 0.9
 
-    def __init__(self, config: Config = Config(), poison: int | None = None):
-        self.config, self.poison = config, poison
+    def __init__(self, config: Config = Config(), poison: int | None = None, drift: bool = False):
+        self.config, self.poison, self.drift = config, poison, drift
         self.generator = Generator(config)
+        if drift:
+            self.generator.register_buffer("count", torch.zeros(()))
         critic = [nn.Flatten(), nn.Linear(VALUES, config.width), nn.Tanh()]
         self.critic = nn.Sequential(*critic, nn.Linear(config.width, 1))
         self.networks = {"generator": self.generator, "critic": self.critic}
@@ -100,6 +105,8 @@ class Toy(Method):
         def sample(count, random):
             return torch.randn(count, self.config.latents, generator=random)
 
+        if self.drift:
+            self.generator.count += step.rank
         return self.generator(step.draw(sample, len(batch), batch.images))
 
     def fit_loss(self, batch, step):
@@ -125,8 +132,8 @@ class Toy(Method):
         return networks["generator"](latents)
 
 
-def toy(seed: int = 0, poison: int | None = None, **config) -> Toy:
+def toy(seed: int = 0, poison: int | None = None, drift: bool = False, **config) -> Toy:
     """Return a method whose first weights follow from the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Toy(Config(**config), poison)
+        return Toy(Config(**config), poison, drift)
