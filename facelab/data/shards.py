@@ -119,18 +119,28 @@ class Sharded(FaceDataset):
 
     def batch(self, indices: Indices) -> Batch:
         """Return these faces with their labels."""
+        return batch_of(self._gathered(indices, set()))
+
+    def labels(self, indices: Indices) -> Batch:
+        """Return the labels of these faces and read nothing else: pictures without pixels."""
+        found = self._gathered(indices, {"images", "coverage"})
+        return batch_of(found | {"images": np.empty((len(found["identity"]), 0, 0, 3), np.uint8)})
+
+    def _gathered(self, indices: Indices, without: set[str]) -> dict[str, np.ndarray]:
+        """Return the rows of these faces, of all arrays but some, as they are stored."""
         found = np.asarray(self.resolve(indices), dtype=np.int64)
         numbers, rows = found // self.index.shard, found % self.index.shard
         # The bytes are gathered first and made numbers once, however many files they are from.
         whole = {
             name: np.empty((len(found), *shape), dtype)
             for name, (dtype, shape) in self._rows.items()
+            if name not in without
         }
         for number in np.unique(numbers).tolist():
-            places = np.flatnonzero(numbers == number)
-            for name, array in self.shard(number).arrays.items():
-                whole[name][places] = array[rows[places]]
-        return batch_of(whole)
+            places, arrays = np.flatnonzero(numbers == number), self.shard(number).arrays
+            for name, gathered in whole.items():
+                gathered[places] = arrays[name][rows[places]]
+        return whole
 
     def column(self, name: str) -> Tensor:
         """Return a whole label, such as "attributes" or "label.split", as a tensor."""
@@ -207,10 +217,15 @@ class OneSplit(FaceDataset):
 
     def batch(self, indices: Indices) -> Batch:
         """Return these faces with their labels."""
+        return self._own(self.source.batch, indices)
+
+    def labels(self, indices: Indices) -> Batch:
+        """Return the labels of these faces and read nothing else: pictures without pixels."""
+        return self._own(self.source.labels, indices)
+
+    def _own(self, read: Callable[[Tensor], Batch], indices: Indices) -> Batch:
         found = self.resolve(indices)
-        return dataclasses.replace(
-            self.source.batch(self.rows[found]), identity=self.identity[found]
-        )
+        return dataclasses.replace(read(self.rows[found]), identity=self.identity[found])
 
 
 class Span(FaceDataset):

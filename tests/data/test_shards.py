@@ -479,9 +479,23 @@ def test_a_split_is_another_dataset_with_a_hash_of_its_own(whole, labelled):
     }  # fmt: skip
 
 
-def test_a_guided_set_within_a_split(whole):
-    guided = ByAttribute(Shards(whole).only("train"), "Odd")
+def test_labels_are_had_without_reading_a_picture(whole):
+    train = Shards(whole).only("train")
+    labels, batch = train.labels([29, 1, 7]), train.batch([29, 1, 7])
+    assert labels.images.shape == (3, 3, 0, 0)
+    assert labels.labels["number"].tolist() == [49, 2, 12]
+    assert labels.identity.tolist() == batch.identity.tolist() == [2, 1, 1]
+    assert torch.equal(labels.attributes, batch.attributes)
+    assert Shards(whole).labels([13]).labels["number"].tolist() == [13]
+
+
+def test_a_guided_set_within_a_split_is_found_without_reading_a_picture(whole, monkeypatch):
+    train = Shards(whole).only("train")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "batch", lambda indices: pytest.fail("no picture has to be read"))
+        guided = ByAttribute(train, "Odd")
     assert [len(guided.rows), len(guided.guided_rows)] == [15, 15]
+    assert guided.batch([0, 1]).attributes[:, 0].tolist() == [False, False]
 
 
 def test_splits_that_there_are_not(tmp_path, whole, numbers, labelled):
