@@ -32,6 +32,11 @@ MILLION = 1_000_000
 LIMITS = ("batch", "loader", "Python", "messages", "bytes")
 
 
+def _require(name: str, value: float, holds: bool, expected: str) -> None:
+    if not holds:
+        raise ParameterError(f"{name} is {value}; give a number {expected}")
+
+
 @dataclass(frozen=True)
 class Link:
     """What joins GPUs: bytes a second in one direction, and the seconds that a hop takes."""
@@ -224,6 +229,9 @@ class Losses:
             _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
 
 
+NEVER = Losses(math.inf, 0.0)  # neither saved nor stopped
+
+
 def waste(losses: Losses) -> float:
     """Return the share of time that checkpoints and losses add, to first order.
 
@@ -238,7 +246,8 @@ def run_s(work_s: float, losses: Losses) -> float:
     """Return the mean time of a run whose steps take `work_s` together, losses included.
 
     M exp(R / M) (exp((tau + C) / M) - 1) for each interval: exact for losses that come at random at
-    any time, in restarts too. Source: Daly 2006, section 3.
+    any time, in restarts too. What is left at the end counts as the part of an interval that it is.
+    Source: Daly 2006, section 3.
     """
     tau, save, between = losses.interval_s, losses.save_s, losses.between_s
     tau = min(tau, work_s)
@@ -250,20 +259,20 @@ def run_s(work_s: float, losses: Losses) -> float:
 
 def simulate(
     taken: Step, steps: int, random: np.random.Generator, *, spread: float = 0.0,
-    losses: Losses | None = None,
+    losses: Losses = NEVER,
 ) -> float:  # fmt: skip
     """Return the seconds of a run of so many steps, event by event.
 
     Each step lasts until the latest GPU is done. What lies between events is a step, a checkpoint
     or a restart; a loss ends whichever it is, and the run goes on from the last checkpoint.
     """
-    losses = losses or Losses(math.inf, 0.0)
     clock, done, kept, unsaved = 0.0, 0, 0, 0.0
     lengths = _lengths(taken, steps, random, spread)
     lost = _next(random, losses.between_s)
-    while done < steps:
-        length, saving = lengths[done], unsaved >= losses.interval_s
-        end = clock + (losses.save_s if saving else length)
+    while kept < steps:
+        saving = unsaved >= losses.interval_s or done == steps
+        length = losses.save_s if saving else lengths[done]
+        end = clock + length
         if end > lost:
             clock, lost = _restarted(lost, losses, random)
             done, unsaved = kept, 0.0
@@ -302,11 +311,11 @@ def _lengths(taken: Step, steps: int, random: np.random.Generator, spread: float
 
 
 def limits(work: Work, cluster: Cluster, counts: Sequence[int] = GPUS) -> dict[str, int]:
-    """Return what bounds a step of the method's own batch, and from how many GPUs on.
+    """Return what a step of the method's own batch is limited by, and from how many GPUs on.
 
     "batch": it can't be divided any more. "loader": batches come too slowly, with a thread on each
-    core. "Python": a GPU waits for its operations. "messages", "bytes": the latency of all-reduces,
-    or what they carry, takes longer than the work. What never does up to the last count is left
+    core. "Python", "messages", "bytes": to hand over the operations, the latency of all-reduces or
+    what they carry takes longer than a GPU's own work. What never does up to the last count is left
     out.
     """
     found: dict[str, int] = {}
@@ -324,8 +333,8 @@ def _exceeded(taken: Step) -> list[str]:
     over = {
         "loader": taken.loading_s > taken.compute_s + taken.latency_s + taken.transfer_s,
         "Python": taken.host_s > taken.device_s,
-        "messages": taken.latency_s > taken.compute_s,
-        "bytes": taken.transfer_s > taken.compute_s,
+        "messages": taken.latency_s > taken.device_s,
+        "bytes": taken.transfer_s > taken.device_s,
     }
     return [name for name, exceeded in over.items() if exceeded]
 
@@ -353,27 +362,28 @@ class Cost:
 
 def run(
     work: Work, cluster: Cluster, counts: Sequence[int] = GPUS, *,
-    grow: bool = False, pictures: float = MILLION, seed: int = 0,
+    grow: bool = False, pictures: float = MILLION, whole: bool = False, seed: int = 0,
 ) -> list[Cost]:  # fmt: skip
     """Return what it costs to train on so many pictures, for each number of GPUs.
 
-    With `grow` the batch is as many times the method's. Stragglers and losses follow from the seed.
+    With `grow` the batch is as many times the method's. A `whole` run writes checkpoints by Young's
+    rule, one at its end, and loses GPUs; else the pictures are a part of one, without these.
+    Stragglers and losses follow from the seed.
     """
     found: list[Cost] = []
     alone = None
     for gpus in counts:
         taken = step(work, cluster, gpus, grow=grow)
         steps = max(1, round(pictures / (gpus * taken.pictures)))
-        losses = losses_of(work, cluster, gpus)
+        losses = losses_of(work, cluster, gpus) if whole else NEVER
         random = np.random.default_rng([seed, gpus])
         seconds = simulate(taken, steps, random, spread=cluster.spread, losses=losses)
         closed = run_s(steps * expected_s(taken, cluster.spread), losses)
         rate = steps * gpus * taken.pictures / seconds
         alone = alone or rate / gpus
         hours = seconds / HOUR_S
-        found.append(
-            Cost(gpus, rate, hours, hours * gpus * cluster.euros, rate / gpus / alone, closed)
-        )
+        euros = hours * gpus * cluster.euros
+        found.append(Cost(gpus, rate, hours, euros, rate / gpus / alone, closed))
     return found
 
 
@@ -382,8 +392,3 @@ def losses_of(work: Work, cluster: Cluster, gpus: int) -> Losses:
     save, between = work.state_bytes / cluster.write_bytes_s, cluster.between_losses_s(gpus)
     interval = young_s(save, between) if save else math.inf
     return Losses(interval, save, between, cluster.restart_s)
-
-
-def _require(name: str, value: float, holds: bool, expected: str) -> None:
-    if not holds:
-        raise ParameterError(f"{name} is {value}; give a number {expected}")
