@@ -16,6 +16,7 @@ from facelab.engine import costs, methods, state
 from facelab.engine.batch_norm import span_processes
 from facelab.engine.settings import Settings
 from facelab.engine.trainer import Trainer
+from facelab.errors import ParameterError
 from facelab.phases import Method, Phase
 from facelab.types import Batch
 
@@ -172,10 +173,16 @@ def seconds(alone: Method, data: FaceDataset, batch: int, steps: int) -> float:
 
 
 def line(times: dict[int, float]) -> tuple[float, float]:
-    """Return a and c of a + c batch through measured times, by least squares; neither below 0."""
-    x, y = np.array(list(times)), np.array(list(times.values()))
-    c, a = np.polyfit(x, y, 1)
-    return max(float(a), 0.0), max(float(c), 1e-12)
+    """Return a and c of a + c batch through measured times, by least squares; a is 0 at least.
+
+    Raises `ParameterError` when times don't grow with the batch, as on a machine that is disturbed.
+    """
+    c, a = np.polyfit(list(times), list(times.values()), 1)
+    if c <= 0:
+        raise ParameterError(
+            f"steps take {times} s by batch, which doesn't grow; give more --steps"
+        )
+    return max(float(a), 0.0), float(c)
 
 
 def measured(name: str, batches: Sequence[int], steps: int) -> dict:
