@@ -78,6 +78,13 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "lfw-funneled": ("lfw", "FUNNELED", "listing"),
     "lfw-deepfunneled": ("lfw", "DEEPFUNNELED", "listing"),
     "lfwa": ("lfw", "LFWA", "attributes_listing"),
+    "ffhq": ("ffhq", "FFHQ", "listing"),
+    "ffhq-256": ("ffhq", "LARGE", "large_listing"),
+    "casia-webface": ("casia_webface", "CASIA", "listing"),
+    "digiface-1m": ("digiface", "DIGIFACE", "listing"),
+    "digiface-1m-72": ("digiface", "DEEP_SET", "deep_listing"),
+    "300w-lp": ("w300_lp", "W300_LP", "listing"),
+    "aflw2000-3d": ("aflw2000", "AFLW2000", "listing"),
 }
 
 # name -> (why it is not offered, what to take instead)
