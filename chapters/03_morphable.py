@@ -730,10 +730,11 @@ apart = recogniser.distance(codes[i], codes[j])
 one = faces.identity[i] == faces.identity[j]
 for low, high in [(0, 15), (15, 30), (30, 120)]:
     here = (turn >= low) & (turn < high)
-    score = verification.auc(distances=apart[here], same=one[here])
-    print(
-        f"turned {low:>2} to {high:>3} degrees apart: AUC {score:.3f}, same {apart[here & one].mean():.3f}"
-    )
+    told = "too few pairs"
+    if one[here].any() and not one[here].all():
+        score = verification.auc(distances=apart[here], same=one[here])
+        told = f"AUC {score:.3f}, same {apart[here & one].mean():.3f}"
+    print(f"turned {low:>2} to {high:>3} degrees apart: {told}")
 
 # %% [markdown]
 # ## Not the same for everyone

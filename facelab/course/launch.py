@@ -2,7 +2,8 @@
 
 It confines itself as SPEC says and becomes COMMAND. SPEC is JSON: `isolation`, `workspace`,
 `readable` (files and folders), `limits` by the name of their RLIMIT, `starter` (the process that
-started it). Run by its path, without facelab and without site-packages, as it has to be quick.
+started it). A SPEC of `starter` alone confines nothing: all ends when that process does. Run by
+its path, without facelab and without site-packages, as it has to be quick.
 """
 
 import ctypes
@@ -85,6 +86,9 @@ def _limit(limits: dict[str, int]) -> None:
 def main() -> None:
     """Confine this process and become the command."""
     spec, command = json.loads(sys.argv[1]), sys.argv[2:]
+    if "isolation" not in spec:
+        _keep(spec["starter"])
+        os.execv(command[0], command)
     limits, own_users = dict(spec["limits"]), spec["isolation"] == "bubblewrap"
     if spec["isolation"] != "bubblewrap" and sys.platform == "linux":
         _keep(spec["starter"])

@@ -45,7 +45,7 @@ FONTS = "matplotlib"  # in the cache of assets
 INLINE = "module://matplotlib_inline.backend_inline"
 TRIAL_S = 30.0
 # How many processes a sandbox consists of, above the command's and without the one that is started.
-ABOVE = {"bubblewrap": 1, "landlock": 0, "guard": 0}
+ABOVE = {"bubblewrap": 2, "landlock": 0, "guard": 0}
 
 
 class Isolation(StrEnum):
@@ -132,9 +132,12 @@ def start(
         "limits": limits.of_a_process(),
         "starter": os.getpid(),
     }
-    inner = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(spec), *command]
+    python = [sys.executable, "-I", "-S", str(LAUNCH)]
+    inner = [*python, json.dumps(spec), *command]
     if isolation == Isolation.BUBBLEWRAP:
-        inner = [*_bubblewrap(workspace, places, limits), "--", *inner]
+        # bwrap ties itself to its parent late: a starter that was killed before would leave it.
+        kept = [*python, json.dumps({"starter": os.getpid()})]
+        inner = [*kept, *_bubblewrap(workspace, places, limits), "--", *inner]
     process = subprocess.Popen(
         inner,
         stdin=subprocess.PIPE,

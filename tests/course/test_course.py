@@ -26,7 +26,7 @@ from cohort import CASES, Case, Place  # noqa: E402
 
 KEY = "a key for tests"
 LIMITS = Limits(
-    cell_seconds=4, notebook_seconds=40, memory_mb=1500, disk_mb=100, output_mb=5, processes=64
+    cell_seconds=8, notebook_seconds=60, memory_mb=1500, disk_mb=100, output_mb=5, processes=64
 )
 QUICK = (
     *("perfect", "fitted", "half", "crashing", "endless", "outside", "reader", "searcher"),
