@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.data.latents import vectors_of
-from facelab.errors import AssetError, CheckpointError, ParameterError
+from facelab.errors import CheckpointError, ParameterError
 from facelab.generators import catalogue
 from facelab.generators.generator import Generator
 from facelab.types import Latent
@@ -73,13 +73,16 @@ def find_generator(name: str | os.PathLike, w: int, size: int, device: str = "cp
 
 
 def read_generator(name: str | os.PathLike, device: str = "cpu") -> Generator:
-    """Return a generator of the book's by name or file, or else a published StyleGAN2's file."""
+    """Return a generator of the book's by name or file, or else a published StyleGAN2.
+
+    Those of `READERS_OWN` are read where data_scripts/stylegan2_ffhq.py keeps them; `AssetError`
+    says so while they are not there.
+    """
     name = os.fspath(name)
     if name in READERS_OWN:
-        raise AssetError(
-            f"the weights of {name} don't come with facelab: their licence and their faces are for "
-            "you to judge; give a file that you have, as in `facelab train idmap:FILE`"
-        )
+        from facelab.generators.stylegan2 import published
+
+        return published.generator(name, device)
     if name in catalogue.GENERATORS or not os.path.isfile(name):
         return catalogue.generator(name, device)
     try:

@@ -1,0 +1,47 @@
+"""Get StyleGAN2 for FFHQ's faces, and make it a safetensors file that no code can hide in.
+
+No package index has these weights and no chapter needs them; the presets `paper`, `authors` and
+`paper-1024` of idmap do. They find them by name where this script writes them.
+
+  stylegan2-ffhq-256    stylegan2-pytorch's own training, 550000.pt; its size and its sum were not
+                        published
+  stylegan2-ffhq-1024   NVIDIA's configuration F, converted by stylegan2-pytorch: 133 MB; the
+                        SHA-256 of the copy that is fetched is known
+
+A file that you have (--from) may be of any name and any sum: a state dictionary in the layout of
+stylegan2-pytorch, or of G_ema of stylegan2-ada-pytorch, as .pt or .safetensors. It is read without
+running anything of it, and each tensor is compared by name and shape with the network. NVIDIA's own
+.pkl files hold Python objects, whose code runs when they are opened: they are refused. Where you
+trust one, save its state dictionary there: torch.save(G_ema.state_dict(), "mine.pt").
+
+Google Drive may answer with a page instead of the file; then get it in a browser and give --from.
+Not tried against the real servers.
+
+Examples:
+  python data_scripts/stylegan2_ffhq.py stylegan2-ffhq-256 --accept
+  python data_scripts/stylegan2_ffhq.py stylegan2-ffhq-256 --from ~/Downloads/550000.pt --accept
+  facelab train idmap --preset paper
+"""
+
+import sys
+from functools import partial
+
+from facelab.data.public import weights
+
+NAMES = ("stylegan2-ffhq-256", "stylegan2-ffhq-1024")
+
+
+def _weights(name: str) -> weights.Weights:
+    """Return what is known of a generator; it needs torch, which --help should not wait for."""
+    from facelab.generators.stylegan2 import published
+
+    return published.weights(name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the script; return 0, or 2 after one line on standard error."""
+    return weights.main({name: partial(_weights, name) for name in NAMES}, arguments, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
