@@ -15,6 +15,9 @@ FLAME        converted once to .npz or .safetensors: v_template (V, 3) in metres
 All three have y up and look along +z, with their origin inside the head; it stays where it is.
 Triangles are turned to run counter-clockwise from outside, whichever way a file has them.
 
+`data_scripts/basel_face_model.py` and `data_scripts/flame.py` keep the same arrays as safetensors;
+`load_model` finds those by name: "bfm2009", "bfm2017" and "flame".
+
 Paysan et al., A 3D Face Model for Pose and Illumination Invariant Face Recognition (2009); Gerig et
 al., Morphable Face Models - An Open Framework (2018); Li et al., Learning a Model of Facial Shape
 and Expression from 4D Scans (2017).
@@ -32,7 +35,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facelab.errors import CheckpointError
-from facelab.geometry import morphable
+from facelab.geometry import model_arrays, morphable
 from facelab.geometry.morphable import MorphableModel
 
 # Landmarks of 300-W that Basel's catalogue has by name, in their order.
@@ -54,15 +57,6 @@ BASEL_LANDMARKS = {
     66: "center.lips.lower.inner",
 }
 FLAME_IDENTITY = 300
-CONVERT = (
-    "where you trust it, convert it once: import pickle, numpy; m = pickle.load(open(FILE, 'rb'), "
-    "encoding='latin1'); numpy.savez('flame.npz', **{k: numpy.array(m[k]) for k in ('v_template', "
-    "'shapedirs', 'f')})"
-)
-KINDS = (
-    "01_MorphableModel.mat of Basel 2009, model2017-1_*.h5 of Basel 2017, FLAME as .npz or "
-    ".safetensors, or facelab's own head"
-)
 
 
 @dataclass(frozen=True)
@@ -96,17 +90,15 @@ class _Part(NamedTuple):
 def load_model(path: str | Path) -> MorphableModel:
     """Read a morphable model of any of the four kinds; the content says which it is.
 
-    Raises `CheckpointError` when it is none of them, damaged, or would have to run code.
+    "bfm2009", "bfm2017" and "flame" are what their scripts keep. Raises `CheckpointError` when a
+    file is none of them, damaged, or would have to run code, and `AssetError` when a name's file is
+    not there.
     """
-    path = Path(path)
-    kind = _kind(path)
-    if kind == "mat":
-        return load_bfm2009(path)
-    if kind == "hdf5":
-        return load_bfm2017(path)
-    if kind == "safetensors" and _is_facelabs(path):
+    path = model_arrays.found(path)
+    if model_arrays.kind_of(path) == "safetensors" and model_arrays.is_facelabs(path):
         return morphable.load(path)
-    return load_flame(path)
+    readers = {"bfm2009": load_bfm2009, "bfm2017": load_bfm2017, "flame": load_flame}
+    return readers[model_arrays.model_of(path)](path)
 
 
 def load_bfm2009(path: str | Path) -> MorphableModel:
@@ -115,7 +107,7 @@ def load_bfm2009(path: str | Path) -> MorphableModel:
     Raises `CheckpointError` when the file can't be used.
     """
     path = Path(path)
-    arrays = _read_mat(path, ("shapeMU", "shapePC", "shapeEV", "tl"))
+    arrays = model_arrays.read_mat(path, ("shapeMU", "shapePC", "shapeEV", "tl"))
     shape = _principal(path, arrays, ("shapeMU", "shapePC", "shapeEV"), scale=1e-3)
     triangles = _indices(path, arrays, "tl", len(shape.mean), first=1)
     return _model("bfm2009", "Basel Face Model 2009, University of Basel", shape, triangles)
@@ -128,7 +120,7 @@ def load_bfm2017(path: str | Path) -> MorphableModel:
     catalogue lacks one of them. Needs h5py. Raises `CheckpointError` when the file can't be used.
     """
     path = Path(path)
-    arrays = _read_hdf5(path, ("shape", "expression"))
+    arrays = model_arrays.read_hdf5(path, ("shape", "expression"))
     shape, moved = (_statismo(path, arrays, group) for group in ("shape", "expression"))
     if moved.mean.shape != shape.mean.shape:
         _fail(path, f"expression of {len(moved.mean)} vertices", f"{len(shape.mean)} as in shape")
@@ -136,7 +128,7 @@ def load_bfm2017(path: str | Path) -> MorphableModel:
     turned = {cells: _numbers(path, arrays, cells, 2).T}
     mean = shape.mean + moved.mean
     triangles = _indices(path, turned, cells, len(mean), first=0)
-    landmarks = _catalogue(path, arrays.get("metadata/landmarks/json"), shape.mean)
+    landmarks = _catalogue(path, arrays.get(model_arrays.CATALOGUE), shape.mean)
     notice = "Basel Face Model 2017, University of Basel"
     return _model("bfm2017", notice, shape._replace(mean=mean), triangles, moved.scaled, landmarks)
 
@@ -149,7 +141,11 @@ def load_flame(path: str | Path, *, identity: int = FLAME_IDENTITY) -> Morphable
     one. Raises `CheckpointError` when the file can't be used; a pickle is never opened.
     """
     path = Path(path)
-    arrays = _read_named(path, _kind(path))
+    return flame_of(path, model_arrays.read_named(path), identity)
+
+
+def flame_of(path: Path, arrays: Mapping, identity: int = FLAME_IDENTITY) -> MorphableModel:
+    """Return FLAME made of its arrays, as `load_flame` does; `path` is what messages name."""
     mean = _tensor(_numbers(path, arrays, "v_template", 2)) * 1e3
     shapes = _numbers(path, arrays, "shapedirs", 3)
     if mean.shape[1] != 3 or shapes.shape[:2] != tuple(mean.shape):
@@ -173,13 +169,13 @@ def load_colours(path: str | Path) -> ColourModel:
 
     Raises `CheckpointError` when the file can't be used or is of another kind.
     """
-    path = Path(path)
-    kind = _kind(path)
-    if kind == "mat":
+    path = model_arrays.found(path)
+    model = model_arrays.model_of(path)
+    if model == "bfm2009":
         names = ("texMU", "texPC", "texEV")
-        part = _principal(path, _read_mat(path, names), names, scale=1 / 255)
-    elif kind == "hdf5":
-        part = _statismo(path, _read_hdf5(path, ("color",)), "color")
+        part = _principal(path, model_arrays.read_mat(path, names), names, scale=1 / 255)
+    elif model == "bfm2017":
+        part = _statismo(path, model_arrays.read_hdf5(path, ("color",)), "color")
     else:
         _fail(path, "no colours", "a file of Basel 2009 or 2017")
     return ColourModel(part.mean, part.scaled)
@@ -227,97 +223,6 @@ def _fail(path: Path, found: str, expected: str, error: Exception | None = None)
     raise CheckpointError(
         f"{path} has {found}, expected {expected}; give the file as its makers distribute it"
     ) from error
-
-
-def _kind(path: Path) -> str:
-    """Return mat, hdf5, npz or safetensors, as the first bytes say."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
-    except OSError as error:
-        reason = error.strerror or error
-        raise CheckpointError(f"{path} can't be read ({reason}); give {KINDS}") from error
-    if head.startswith(b"MATLAB 7.3"):
-        raise CheckpointError(
-            f"{path} is a MATLAB 7.3 file, which is not Basel's own; save it in MATLAB with "
-            "save(..., '-v7'), or give the file as it was distributed"
-        )
-    starts = {b"MATLAB 5.0": "mat", b"\x89HDF\r\n\x1a\n": "hdf5", b"PK\x03\x04": "npz"}
-    for start, kind in starts.items():
-        if head.startswith(start):
-            return kind
-    if head[8:9] == b"{":
-        return "safetensors"
-    # A pickle of protocol 2 or later, or one of Python 2's in text.
-    if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05") or path.suffix in (".pkl", ".p"):
-        raise CheckpointError(
-            f"{path} is a pickle, which runs code when it is opened, so it never is; {CONVERT}"
-        )
-    raise CheckpointError(f"{path} is no morphable model that facelab knows; give {KINDS}")
-
-
-def _is_facelabs(path: Path) -> bool:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return "facelab" in (opened.metadata() or {})
-    except SafetensorError as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
-    return CheckpointError(f"{path} is damaged or cut short ({reason}); fetch it again")
-
-
-def _read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    import scipy.io
-
-    try:
-        with path.open("rb") as stream:
-            read = scipy.io.loadmat(stream, variable_names=list(names))
-    # The reader meets whatever bytes a damaged file has, so it may raise anything.
-    except Exception as error:
-        raise _damaged(path, error) from error
-    return {name: np.asarray(read[name]) for name in names if name in read}
-
-
-def _read_hdf5(path: Path, groups: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return the numbers of some groups, and the landmarks' text, by their paths in the file."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise CheckpointError(
-            f"reading {path} needs h5py, which is not installed; run: pip install h5py"
-        ) from error
-    leaves = ("model/mean", "model/pcaBasis", "model/pcaVariance", "representer/cells")
-    wanted = [f"{group}/{leaf}" for group in groups for leaf in leaves]
-    try:
-        with h5py.File(path, "r") as opened:
-            names = [name for name in (*wanted, "metadata/landmarks/json") if name in opened]
-            return {name: np.asarray(opened[name][()]) for name in names}
-    except Exception as error:  # as above
-        raise _damaged(path, error) from error
-
-
-def _read_named(path: Path, kind: str) -> dict[str, np.ndarray]:
-    if kind not in ("npz", "safetensors"):
-        _fail(path, f"the format {kind}", "FLAME as .npz or .safetensors")
-    wanted = ("v_template", "shapedirs", "f", "landmarks")
-    try:
-        if kind == "npz":
-            # A stream of our own: numpy leaves its file open when the zip is damaged.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as opened:
-                return {name: opened[name] for name in wanted if name in opened}
-        from safetensors import safe_open
-
-        with safe_open(path, framework="np") as opened:
-            return {name: opened.get_tensor(name) for name in wanted if name in opened.keys()}  # noqa: SIM118
-    except Exception as error:  # as above
-        if "allow_pickle" in str(error):
-            raise CheckpointError(f"{path} has a pickle inside, never opened; {CONVERT}") from error
-        raise _damaged(path, error) from error
 
 
 def _numbers(path: Path, arrays: Mapping, name: str, dimensions: int) -> np.ndarray:

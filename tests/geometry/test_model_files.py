@@ -1,6 +1,5 @@
 """Basel's and FLAME's files, against small ones in their formats that are written here."""
 
-import io
 import json
 import math
 import pickle
@@ -13,7 +12,6 @@ import torch
 from safetensors.numpy import save_file
 
 from facelab.errors import CheckpointError
-from facelab.geometry import model_files
 from facelab.geometry.model_files import (
     BASEL_LANDMARKS,
     load_bfm2009,
@@ -251,19 +249,10 @@ class TestFlame:
             path.write_bytes(pickle.dumps(Trap(), protocol=protocol))
             text = refusal(load_model, path)
             assert "is a pickle, which runs code" in text
-            assert "numpy.savez('flame.npz'" in text
+            assert "run: python data_scripts/flame.py --from FILE" in text
         path = tmp_path / "objects.npz"
         np.savez(path, **(flame() | {"f": np.array([Trap()], dtype=object)}))
         assert "pickle inside" in refusal(load_model, path)
-
-    def test_the_conversion_that_the_message_tells(self, tmp_path, monkeypatch):
-        arrays = flame() | {"posedirs": np.zeros(3), "bs_type": "lrotmin"}
-        (tmp_path / "model.pkl").write_bytes(pickle.dumps(arrays, protocol=2))
-        monkeypatch.chdir(tmp_path)
-        code = model_files.CONVERT.split("once: ")[1]
-        data = (tmp_path / "model.pkl").read_bytes()
-        exec(code.replace("open(FILE, 'rb')", "DATA"), {"DATA": io.BytesIO(data)})
-        assert load_model(tmp_path / "flame.npz").components == 300
 
     @pytest.mark.parametrize(
         ("name", "value", "message"),
