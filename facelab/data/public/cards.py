@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from facelab.data.public.detecting import SEVERAL_FACES
 from facelab.data.public.fetching import Noted
 from facelab.data.public.pictures import CENTRE, Listing
 from facelab.data.public.table import SPLITS, PublicSet
@@ -108,7 +109,10 @@ def _labels(listing: Listing) -> str:
 def _left_out(names: tuple[str, ...]) -> str:
     if not names:
         return ""
-    return f"- {len(names):,} pictures in which no face was found are left out: `left_out.txt`.\n"
+    several = sum(name.endswith(SEVERAL_FACES) for name in names)
+    reason = f" or, {several:,} times, more than one" if several else ""
+    count = f"{len(names):,} pictures in which no face{reason} was found"
+    return f"- {count} are left out: `left_out.txt`.\n"
 
 
 def _framing(framing: str, size: int) -> str:

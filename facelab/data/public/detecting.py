@@ -16,6 +16,8 @@ from facelab.data.public.pictures import Listing
 from facelab.errors import DatasetError
 
 CHUNK = 256  # pictures of a file
+SEVERAL = np.float32(np.inf)  # in place of points, where one face is wanted and there are more
+SEVERAL_FACES = "\tseveral faces"  # behind the name of a picture that is left out for that
 
 Progress = Callable[[int], None]  # pictures done so far
 Part = tuple[int, int]  # (1, 4) is the first of four
@@ -26,10 +28,11 @@ def with_landmarks(
 ) -> tuple[Listing, tuple[str, ...]]:
     """Return the listing with the points that MTCNN finds, and the names of what it leaves out.
 
-    Of several faces the one nearest the middle counts. A picture without a face is left out.
+    Of several faces the one nearest the middle counts; where the listing wants one face, such a
+    picture is left out, and its name ends in `SEVERAL_FACES`. A picture without a face is left out.
     `folder` collects what was found; a part finds its share there and needs that of the others.
-    Raises `DatasetError` while theirs is missing, or when there is no face at all, and `ImageError`
-    for a picture that can't be read.
+    Raises `DatasetError` while theirs is missing, or when no picture is left, and `ImageError` for
+    a picture that can't be read.
     """
     place = folder / f"landmarks-{_key(listing)}"
     starts = range(0, len(listing), CHUNK)
@@ -41,21 +44,30 @@ def with_landmarks(
         if progress:
             progress(min(done * CHUNK, len(listing)))
     landmarks = np.concatenate([_read(place / f"{start:08d}.npy", part) for start in starts])
-    there = ~np.isnan(landmarks).any((1, 2))
+    there, several = np.isfinite(landmarks).all((1, 2)), np.isinf(landmarks).any((1, 2))
     if not there.any():
-        raise DatasetError(f"{listing.folder}: no face was found in any picture; frame by centre")
-    left_out = tuple(listing.files[row] for row in np.flatnonzero(~there))
+        what = (
+            "no picture has just one face" if several.any() else "no face was found in any picture"
+        )
+        raise DatasetError(f"{listing.folder}: {what}; frame by centre")
+    left_out = tuple(
+        listing.files[row] + SEVERAL_FACES * bool(several[row]) for row in np.flatnonzero(~there)
+    )
     return listing.with_landmarks(landmarks).rows(np.flatnonzero(there)), left_out
 
 
 def _key(listing: Listing) -> str:
     """Return a name for the files of a listing: what was found of others is of no use."""
     rows = [f"{name} {(listing.folder / name).stat().st_size}" for name in listing.files]
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+    kind = "-one" if listing.one_face else ""
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16] + kind
 
 
 def _found(listing: Listing, rows: range) -> np.ndarray:
-    """Return five points of each picture, (pictures, 5, 2) float32; NaN where there is no face."""
+    """Return five points of each picture, (pictures, 5, 2) float32; NaN where there is no face.
+
+    `SEVERAL` where there are more than the listing wants.
+    """
     from facelab.images import load_image
     from facelab.recognition.align import choose
     from facelab.recognition.mtcnn import detect
@@ -64,7 +76,9 @@ def _found(listing: Listing, rows: range) -> np.ndarray:
     for place, row in enumerate(rows):
         image = load_image(listing.folder / listing.files[row])
         faces = detect(image)
-        if len(faces):
+        if len(faces) > 1 and listing.one_face:
+            points[place] = SEVERAL
+        elif len(faces):
             extent = (image.shape[3], image.shape[2])
             one = choose(faces, extent, "central", listing.files[row])
             points[place] = one.landmarks[0].numpy()

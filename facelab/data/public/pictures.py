@@ -46,6 +46,7 @@ class Listing:
     further arrays, one row a picture. `keep_frame` adds the label "frame", the (2, 3) transform
     from the file's pixels to the packed picture's, for labels that are in the file's pixels.
     `beside` are files that are kept beside the packed faces, such as lists of pairs: (name, path).
+    `one_face` says that a picture with several faces is left out: nobody knows which one is meant.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Listing:
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     keep_frame: bool = False
     beside: tuple[tuple[str, Path], ...] = ()
+    one_face: bool = False
 
     def __post_init__(self):
         _require_rows(self)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from facelab.assets import cache, script
 from facelab.data.public import cards, extraction, fetching, planning, table
+from facelab.data.public.detecting import SEVERAL_FACES
 from facelab.data.public.request import SIZE, Request
 from facelab.data.public.table import Published
 from facelab.errors import DatasetError, ParameterError
@@ -157,7 +158,28 @@ def _finished(request: Request) -> bool:
                 f"{request.target} holds faces whose {name} is {index.config.get(name)}, not "
                 f"{value}; give another folder with -o"
             )
+    if request.given is not None and not request.described.files:
+        _require_same(request)
     return index.finished and bool(Shards(request.target))
+
+
+def _require_same(request: Request) -> None:
+    """Raise `DatasetError` when a folder was made of other pictures than the reader's are now.
+
+    Nobody published these: another folder of one's own may be meant to lie at the same place.
+    """
+    names = [
+        line.removesuffix(SEVERAL_FACES)
+        for file in (FILES, LEFT_OUT)
+        if (request.target / file).is_file()
+        for line in (request.target / file).read_text(encoding="utf-8").split("\n")[:-1]
+    ]
+    listing = table.listing_of(request.described.name)(request.given_folder())
+    if sorted(names) != sorted(listing.files):
+        raise DatasetError(
+            f"{request.target} holds {len(names):,} other pictures than {request.given}, which has "
+            f"{len(listing):,}; give another folder with -o, or delete it"
+        )
 
 
 def _gathered(request: Request) -> Path:
@@ -208,9 +230,12 @@ def _framed(request: Request, listing: "Listing") -> "tuple[Listing, tuple[str, 
     from facelab.data.public.detecting import with_landmarks
 
     with progress_bar("finding faces", len(listing), "pictures") as bar:
-        return with_landmarks(
+        found, left_out = with_landmarks(
             listing, request.sources, request.part, lambda done: bar.update(done - bar.n)
         )
+    if left_out:
+        planning.say(f"{len(left_out):,} pictures are left out; {LEFT_OUT} names them")
+    return found, left_out
 
 
 def _write_beside(request: Request, pictures: "Pictures", left_out: tuple[str, ...]) -> None:

@@ -78,6 +78,7 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "lfw-funneled": ("lfw", "FUNNELED", "listing"),
     "lfw-deepfunneled": ("lfw", "DEEPFUNNELED", "listing"),
     "lfwa": ("lfw", "LFWA", "attributes_listing"),
+    "own-pictures": ("own_pictures", "OWN", "listing"),
     "ffhq": ("ffhq", "FFHQ", "listing"),
     "ffhq-256": ("ffhq", "LARGE", "large_listing"),
     "casia-webface": ("casia_webface", "CASIA", "listing"),
