@@ -1,8 +1,9 @@
 """Pack the faces of CASIA-WebFace, if you have it.
 
-Yi et al. (2014): 494,414 pictures of 10,575 people. Nobody gives it out any more, so nothing is
-fetched, and no licence is known: that you may use it is yours to know, and you have to say so. Give
-the folder with a folder a person (0000045/001.jpg) with --from.
+Yi et al. (2014): 494,414 pictures of 10,575 people, for non-commercial research. Its makers no
+longer give it out, so nothing is fetched, and that you may have your copy is yours to know: the
+terms are shown and have to be accepted. Give the folder with a folder a person (0000045/001.jpg)
+with --from.
 
 The copy that is aligned to 112 x 112 pixels often comes as train.rec and train.idx. Unpack it
 first, all of it or nothing; it is read without MXNet:

@@ -27,9 +27,10 @@ CASIA = PublicSet(
     title="CASIA-WebFace",
     what="494,414 pictures of 10,575 people from IMDb, or the copy that is aligned to 112 x 112 "
     "pixels; some of them are in LFW too",
-    licence="none is known; the pictures belong to those who took them",
-    terms="it is yours to know that you may have it: use it as you were allowed to when you got "
-    "it, and don't give it on",
+    licence="for non-commercial research, on request to its makers, who no longer give it out; the "
+    "pictures belong to those who took them",
+    terms="for non-commercial research only; that you may have your copy is yours to know; don't "
+    "give it on",
     citation="Yi, Lei, Liao and Li (2014), Learning Face Representation from Scratch, "
     "arXiv:1411.7923",
     homepage="https://arxiv.org/abs/1411.7923",

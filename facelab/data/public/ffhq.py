@@ -64,10 +64,10 @@ LICENCE = (
     "NVIDIA's, under CC BY-NC-SA 4.0"
 )
 TERMS = (
-    "not for commercial use; name the author of a picture that you show, where its licence asks "
-    "for it, and say what you changed; cite the paper; what you make of the set has its licence. "
-    "Whoever finds their own picture (https://nvlabs.github.io/ffhq-dataset/search/) may have it "
-    "taken out"
+    "not for commercial use, and not to develop or improve the recognition of faces; name the "
+    "author of a picture that you show, where its licence asks for it, and say what you changed; "
+    "cite the paper; what you make of the set has its licence. Whoever finds their own picture "
+    "(https://nvlabs.github.io/ffhq-dataset/search/) may have it taken out"
 )
 CITATION = (
     "Karras, Laine and Aila (2019), A Style-Based Generator Architecture for Generative "

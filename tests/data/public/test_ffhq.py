@@ -59,6 +59,7 @@ def test_licences_and_the_list_with_the_authors_beside(place):
     assert found.beside == (("ffhq-dataset-v2.json", place / "ffhq-dataset-v2.json"),)
     assert "1 for CC BY 2.0, 2 for CC BY-NC 2.0" in ffhq.FFHQ.licence
     assert "where it doesn't, it was not given" in ffhq.FFHQ.licence
+    assert "not to develop or improve the recognition of faces" in ffhq.LARGE.terms
 
 
 def test_landmarks_are_in_the_thumbnail_s_pixels(place, small):
