@@ -8,6 +8,7 @@ Needed are the set's pictures (data_scripts/w300_lp.py or aflw2000.py with --kee
 you unpacked), and in the folder --model the files of the head, which facelab may not ship:
 
   01_MorphableModel.mat  the Basel Face Model 2009, given by the University of Basel on request
+                         (or have it kept by data_scripts/basel_face_model.py)
   model_info.mat         from Code/ModelGeneration of the set's archive
   Model_Exp.mat          likewise; 29 expressions
 

@@ -5,7 +5,8 @@ Two sets of files serve; a folder has all of one (or folders in it, two down). E
 nobody needs MATLAB for,
 
     01_MorphableModel.mat  the Basel Face Model 2009 (University of Basel, who give it on request):
-                           199 components of shape and of colour; see `geometry.model_files`
+                           199 components of shape and of colour; see `geometry.model_files`. What
+                           data_scripts/basel_face_model.py keeps of it serves too
     model_info.mat         trimIndex (V, 1), which of its vertices are kept; tri (3, T), triangles
                            of these; keypoints (1, 68); all count from 1
     Model_Exp.mat          mu_exp (3 V, 1) and w_exp (3 V, 29), micrometres (elsewhere it is called
@@ -36,11 +37,13 @@ from torch import Tensor
 from facelab.data.public import mat
 from facelab.data.public.pictures import seek
 from facelab.errors import DatasetError
+from facelab.geometry import model_arrays
 from facelab.geometry.model_files import load_bfm2009, load_colours
 from facelab.types import Triangles, Vertices
 
 SHAPES, EXPRESSIONS, LANDMARKS = 199, 29, 68
 BASEL, INFO, SHAPE = "01_MorphableModel.mat", "model_info.mat", "Model_Shape.mat"
+KEPT = "bfm2009"
 EXPRESSION = ("Model_Exp.mat", "Model_Expression.mat")
 MOST_BYTES = 2 << 30
 TOPOLOGY = {"tri": (3, None), "keypoints": (LANDMARKS,)}
@@ -92,7 +95,7 @@ def files(folder: Path) -> tuple[Path, ...]:
     """
     expression = _found(folder, *EXPRESSION)
     made = _found(folder, SHAPE)
-    needed = (made,) if made else (_found(folder, BASEL), _found(folder, INFO))
+    needed = (made,) if made else (_found(folder, BASEL) or _kept(), _found(folder, INFO))
     if expression is None or None in needed:
         names = [BASEL * (needed[0] is None), INFO * (needed[-1] is None)]
         names.append(EXPRESSION[0] * (expression is None))
@@ -112,6 +115,12 @@ def _found(folder: Path, *names: str) -> Path | None:
             if "are both there" in str(error):
                 raise
     return None
+
+
+def _kept() -> Path | None:
+    """Return the Basel Face Model that data_scripts/basel_face_model.py keeps, if it does."""
+    there = model_arrays.kept_path(KEPT).is_file()
+    return model_arrays.found(KEPT) if there else None
 
 
 def load(folder: Path) -> Head:
