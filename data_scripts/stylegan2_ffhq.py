@@ -8,14 +8,19 @@ No package index has these weights and no chapter needs them; the presets `paper
   stylegan2-ffhq-1024   NVIDIA's configuration F, converted by stylegan2-pytorch: 133 MB; the
                         SHA-256 of the copy that is fetched is known
 
-A file that you have (--from) may be of any name and any sum: a state dictionary in the layout of
-stylegan2-pytorch, or of G_ema of stylegan2-ada-pytorch, as .pt or .safetensors. It is read without
-running anything of it, and each tensor is compared by name and shape with the network. NVIDIA's own
-.pkl files hold Python objects, whose code runs when they are opened: they are refused. Where you
-trust one, save its state dictionary there: torch.save(G_ema.state_dict(), "mine.pt").
+A file that you have (--from) may be of any name and any sum: of stylegan2-pytorch, as .pt or
+.safetensors, or of stylegan2-ada-pytorch, as .pkl or as the state dictionary of its G_ema. Each
+tensor is compared by name and shape with the network. NVIDIA's .pkl files hold Python objects with
+their code, which runs when Python opens them; here they are read as lists of instructions that
+nobody obeys, for the numbers alone. Those of the TensorFlow version are refused. NVIDIA has
 
-Google Drive may answer with a page instead of the file; then get it in a browser and give --from.
-Not tried against the real servers.
+  https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/ffhq.pkl (1024 pixels)
+  https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/
+      ffhq-res256-mirror-paper256-noaug.pkl (256 pixels, fewer channels)
+
+The latter may be given as --url for stylegan2-ffhq-256. Google Drive may answer with a page instead
+of the file; then get it in a browser and give --from. Not tried against the real servers, nor with
+the published files.
 
 Examples:
   python data_scripts/stylegan2_ffhq.py stylegan2-ffhq-256 --accept

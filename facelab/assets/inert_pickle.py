@@ -14,9 +14,10 @@ The instructions are those of Python's `pickletools`. How arrays are pickled is 
 import pickletools
 import re
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ RECONSTRUCTED = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._
 FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
 OBJECT = ("copy_reg._reconstructor", "copyreg._reconstructor")  # the class is its first argument
 DIFFERENTIABLE = "chumpy.ch.Ch"
+ORDERED = "collections.OrderedDict"
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,15 @@ class Name:
 
 @dataclass(eq=False)
 class Made:
-    """Something that a pickle wanted to make by calling `function`, and what it would set in it."""
+    """Something that a pickle wanted to make by calling `function`, and what it would set in it.
+
+    `entries` are what it would hold by keys, if it is some sort of dictionary.
+    """
 
     function: Any
     arguments: Any
     state: Any = None
+    entries: dict = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -164,10 +170,10 @@ class _Machine:
 
     def _fill(self, values: list[Any]) -> None:
         new = GATHERED["DICT"](values)
-        if isinstance(self.stack[-1], dict):
-            self.stack[-1].update(new)
-        elif not isinstance(self.stack[-1], Made):
+        below = self.stack[-1]
+        if not isinstance(below, dict | Made):
             raise TypeError("not a dictionary")
+        (below.entries if isinstance(below, Made) else below).update(new)
 
     def _additems(self, _: Any) -> None:
         values = self.above_mark()
@@ -227,7 +233,7 @@ def read(path: Path) -> Any:
         ) from error
 
 
-def read_one(stream: BinaryIO) -> Any:
+def read_one(stream: BufferedIOBase) -> Any:
     """Return what the next pickle of a stream holds. Raises `ValueError` for anything else."""
     machine = _Machine()
     try:
@@ -302,3 +308,10 @@ def _dtype(kind: Any) -> np.dtype | None:
 def named(value: Any, name: Hashable) -> Any:
     """Return a dictionary's entry, or None where there is neither."""
     return value.get(name) if isinstance(value, dict) else None
+
+
+def entries(value: Any) -> dict:
+    """Return what a dictionary holds, or an ordered one that a pickle wanted to make; else {}."""
+    if isinstance(value, Made) and value.kind == ORDERED:
+        return value.entries
+    return value if isinstance(value, dict) else {}

@@ -8,6 +8,9 @@ import importlib.util
 import io
 import os
 import pickle
+import struct
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -196,7 +199,7 @@ class Payload:
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])
 def test_code_in_a_file_is_never_run(run, publish, tmp_path, monkeypatch, how):
-    """Nor is a whole object, as NVIDIA's .pkl has them, taken apart."""
+    """Neither by torch's reading nor by the one of NVIDIA's files."""
     monkeypatch.chdir(tmp_path)
     content = {"G_ema": Payload()}
     mine = tmp_path / "ffhq.pkl"
@@ -207,6 +210,95 @@ def test_code_in_a_file_is_never_run(run, publish, tmp_path, monkeypatch, how):
     assert "never runs" in line
     assert not Path("pwned").exists()
     assert not published.weights_path(NAME).exists()
+
+
+def _reconstruct_persistent_obj(meta):
+    raise AssertionError("somebody calls what a pickle names")
+
+
+class Persistent(torch.nn.Module):
+    """A module that is pickled with its source, as torch_utils.persistence does it."""
+
+    def __reduce__(self):
+        meta = {
+            "type": "class",
+            "version": 6,
+            "module_src": "import os; os.mkdir('pwned')",
+            "class_name": "Generator",
+            "state": dict(self.__dict__),
+        }
+        return _reconstruct_persistent_obj, (meta,), None
+
+
+_reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+
+
+def nvidia_pkl(state: dict, protocol: int = 3, more: dict | None = None) -> bytes:
+    """Return a file of stylegan2-ada-pytorch: nested modules of parameters and buffers."""
+    root = Persistent()
+    for name, tensor in state.items():
+        *parts, last = name.split(".")
+        module = root
+        for part in parts:
+            if part not in module._modules:
+                setattr(module, part, Persistent())
+            module = module._modules[part]
+        if last in ("weight", "bias", "const", "noise_strength"):
+            module.register_parameter(last, torch.nn.Parameter(tensor))
+        else:
+            module.register_buffer(last, tensor)
+    module = types.ModuleType("torch_utils.persistence")
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    sys.modules |= {"torch_utils": types.ModuleType("torch_utils"), module.__name__: module}
+    try:
+        content = {"G": None, "D": None, "G_ema": root, "augment_pipe": None, **(more or {})}
+        return pickle.dumps(content, protocol=protocol)
+    finally:
+        del sys.modules["torch_utils"], sys.modules["torch_utils.persistence"]
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_nvidia_s_own_file_is_read_without_being_run(
+    run, publish, writers, generator, tmp_path, monkeypatch, protocol
+):
+    """From the web by --url, or the reader's own; the source in it is no more than text."""
+    monkeypatch.chdir(tmp_path)
+    state = writers["nvidia"](generator)
+    state["synthesis.b8.conv0.weight"] = state["synthesis.b8.conv0.weight"].to(
+        memory_format=torch.channels_last
+    )
+    server = publish(b"nobody's")
+    server.content = nvidia_pkl(state, protocol, {"training_set_kwargs": Payload()})
+    status, _, err = run("--url", server.url)
+    assert status == 0, err
+    torch.testing.assert_close(faces_of(find_generator(NAME, LATENTS, SIDE)), faces_of(generator))
+    (tmp_path / "ffhq.pkl").write_bytes(server.content)
+    assert run("--verify", "--from", tmp_path / "ffhq.pkl")[0] == 0
+    assert not Path("pwned").exists()
+
+
+def test_nvidia_s_file_with_too_few_numbers(run, writers, generator, tmp_path):
+    """Storages that were cut, and something else in place of one."""
+    state, mine = writers["nvidia"](generator), tmp_path / "ffhq.pkl"
+    whole = nvidia_pkl(state)
+    numbers = state["mapping.fc0.weight"].numpy().tobytes()
+    mine.write_bytes(whole.replace(numbers, numbers[:-4], 1))
+    assert "damaged, cut short or no pickle" in run("--from", mine)[2]
+    count = len(numbers) // 4
+    head = struct.pack("<q", count) + numbers[:40]
+    assert whole.count(head) == 1
+    mine.write_bytes(whole.replace(head, struct.pack("<q", count - 1) + numbers[:40]))
+    assert "has no numbers as mapping.fc0.weight, or not enough" in run("--from", mine)[2]
+    mine.write_bytes(whole.replace(b"_load_from_bytes", b"_load_from_bites"))
+    assert "has no numbers as mapping." in run("--from", mine)[2]
+
+
+def test_a_file_of_the_tensorflow_version(run, tmp_path):
+    """Three networks of dnnlib.tflib, as a tuple: not read, not run."""
+    mine = tmp_path / "stylegan2-ffhq-config-f.pkl"
+    mine.write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b" + b"N\x86.")
+    line = run("--from", mine)[2]
+    assert "no generator of stylegan2-ada-pytorch: its G_ema is NoneType" in line
 
 
 def other_sizes(checkpoint, writers, generator):

@@ -12,7 +12,9 @@ a file, or takes one that the reader has, and writes it where `generator` looks.
   keeps g, d, g_ema and the two optimisers, without a mean w and perhaps without constant noise: the
   mean is measured, and missing noise is drawn from N(0, 1), as stylegan2-pytorch itself does.
 
-NVIDIA's own files (.pkl) are Python objects with code in them; they are refused. Sums and sizes of
+The .pkl files of stylegan2-ada-pytorch are taken as well (`nvidia_pickle`): ffhq.pkl is that
+network of 1024 pixels, ffhq-res256-mirror-paper256-noaug.pkl one of 256 pixels with half as many
+channels at the large sides; those of the older TensorFlow version are refused. Sums and sizes of
 copies are those that their hosts' pages show (Git LFS). Nobody tried an address from here.
 """
 
@@ -29,7 +31,7 @@ from facelab.assets import cache
 from facelab.data.public.table import PublicSet, Published
 from facelab.data.public.weights import Conversion, Weights
 from facelab.errors import AssetError, CheckpointError
-from facelab.generators.stylegan2 import public, training
+from facelab.generators.stylegan2 import nvidia_pickle, public, training
 from facelab.generators.stylegan2.networks import StyleGAN2
 
 LATENTS = 512
@@ -44,8 +46,8 @@ FACES = (
     "for non-commercial use (CC BY-NC-SA 4.0)"
 )
 BY_HAND = (
-    "give a file that you have with --from: a state dictionary of stylegan2-pytorch, or of "
-    "stylegan2-ada-pytorch's G_ema, as .pt or .safetensors"
+    "give a file that you have with --from: of stylegan2-pytorch, as .pt or .safetensors, or of "
+    "stylegan2-ada-pytorch, as .pkl or the state dictionary of its G_ema"
 )
 CONVERTED = Published(
     "stylegan2-ffhq-config-f.pt",
@@ -155,9 +157,7 @@ def convert(path: Path, sha256: str, name: str) -> Conversion:
     known = COPIES.get(sha256)
     origin = f"the copy of {known}" if known else "no sum that facelab knows; the tensors decide"
     remarks = [f"SHA-256 {sha256}: {origin}"]
-    # A training's arguments lie beside its networks: a record of plain values.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content = assets.load_weights(path)
+    content = _read(path)
     drawn = _complete(content)
     if drawn:
         remarks.append(f"{drawn} layers' constant noise is not in the file: drawn from N(0, 1)")
@@ -168,6 +168,15 @@ def convert(path: Path, sha256: str, name: str) -> Conversion:
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} has values in {key} that are not finite; fetch it again")
     return Conversion(state, _header(network, name, sha256), tuple(remarks))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file holds, by name, without running anything of it."""
+    if nvidia_pickle.is_one(path):
+        return nvidia_pickle.state_of(path)
+    # A training's arguments lie beside its networks: a record of plain values.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return assets.load_weights(path)
 
 
 def _header(network: StyleGAN2, name: str, sha256: str) -> str:
