@@ -169,8 +169,18 @@ def test_as_python_2_wrote_it(run, tmp_path):
     require_flame("flame")
 
 
-def python_2(model: dict) -> bytes:
-    """Return a pickle of protocol 2 as Python 2 and its numpy make it, of three arrays."""
+def test_an_array_without_all_of_its_numbers(run, tmp_path):
+    path = tmp_path / "generic_model.pkl"
+    path.write_bytes(python_2(content(), cut=8))
+    line = run("--from", path)[2]
+    assert "has numpy.core.multiarray._reconstruct, which can't be read unrun, as v_temp" in line
+
+
+def python_2(model: dict, cut: int = 0) -> bytes:
+    """Return a pickle of protocol 2 as Python 2 and its numpy make it, of three arrays.
+
+    Each has its data, but for the last `cut` bytes.
+    """
     out = io.BytesIO(b"\x80\x02}(")
     out.seek(0, io.SEEK_END)
     text = lambda value: b"U" + bytes([len(value)]) + value.encode()  # noqa: E731
@@ -182,6 +192,7 @@ def python_2(model: dict) -> bytes:
         out.write(b"cnumpy\ndtype\n" + text(array.dtype.str[1:]) + b"K\x00K\x01\x87R")
         out.write(b"(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x88")
         data = array.tobytes(order="F")
+        data = data[: len(data) - cut]
         out.write(b"T" + len(data).to_bytes(4, "little") + data + b"tb")
     out.write(b"u.")
     return out.getvalue()

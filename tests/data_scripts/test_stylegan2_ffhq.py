@@ -22,7 +22,7 @@ from facelab.assets import cache
 from facelab.errors import AssetError
 from facelab.generators import catalogue
 from facelab.generators.stylegan2 import config as sizes
-from facelab.generators.stylegan2 import published
+from facelab.generators.stylegan2 import nvidia_pickle, published
 from facelab.generators.stylegan2.networks import StyleGAN2
 from facelab.methods.idmap.latent_space import READERS_OWN, find_generator
 
@@ -293,6 +293,27 @@ def test_nvidia_s_file_with_too_few_numbers(run, writers, generator, tmp_path):
     assert "has no numbers as mapping." in run("--from", mine)[2]
 
 
+def test_a_tensor_has_to_lie_in_its_storage(run, writers, generator, tmp_path):
+    """64 numbers: a square of 8, but no row further, and none that is repeated."""
+    square = (8, 8)
+    assert nvidia_pickle._within(64, 0, square, (8, 1))
+    assert nvidia_pickle._within(64, 0, square, (1, 8))
+    assert nvidia_pickle._within(65, 1, square, (8, 1))
+    for count, offset, size, stride in (
+        (63, 0, square, (8, 1)),
+        (64, 1, square, (8, 1)),
+        (64, 0, square, (9, 1)),
+        (64, -1, square, (8, 1)),
+        (64, 0, square, (8,)),
+        (64, 0, (8, 0), (8, 1)),
+    ):
+        assert not nvidia_pickle._within(count, offset, size, stride)
+    state, mine = writers["nvidia"](generator), tmp_path / "ffhq.pkl"
+    state["mapping.fc0.weight"] = state["mapping.fc0.weight"][0].clone().expand(LATENTS, -1)
+    mine.write_bytes(nvidia_pkl(state))
+    assert "has no numbers as mapping.fc0.weight, or not enough" in run("--from", mine)[2]
+
+
 def test_a_file_of_the_tensorflow_version(run, tmp_path):
     """Three networks of dnnlib.tflib, as a tuple: not read, not run."""
     mine = tmp_path / "stylegan2-ffhq-config-f.pkl"
@@ -416,14 +437,15 @@ def test_a_damaged_file_is_noticed(run, publish, checkpoint):
     with pytest.raises(AssetError, match=r"don't come with .* get them with data_scripts/style"):
         published.generator(NAME)
     path = Path(run()[1])
+    assert run("--verify")[0] == 0
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     time = path.stat().st_mtime_ns
     path.write_bytes(data)
+    os.utime(path, ns=(time, time))  # as a disk damages it: the sum has to be computed anew
     assert "is damaged" in run("--verify")[2]
     with pytest.raises(AssetError, match=r"are damaged; make them again with data_scripts"):
         published.generator(NAME)
-    os.utime(path, ns=(time + 1, time + 1))
     assert run()[:2] == (0, str(path))
     assert run("--verify")[0] == 0
 

@@ -104,7 +104,7 @@ def _tensor(path: Path, name: str, value: Any) -> Tensor:
 
 
 def _within(count: int, offset: int, size: tuple, stride: tuple) -> bool:
-    """Tell whether a tensor lies in a storage of so many numbers, none of which is used twice."""
+    """Tell whether a tensor lies in a storage of so many numbers, and has no more than it."""
     if not all(isinstance(n, int) and n >= 0 for n in (offset, *size, *stride)):
         return False
     if len(size) != len(stride) or math.prod(size) > count or 0 in size:

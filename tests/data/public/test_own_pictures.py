@@ -1,10 +1,12 @@
 """A folder of one's own photographs: who is who, what is left out, several sets side by side."""
 
+import dataclasses
+
 import PIL.Image
 import pytest
 import torch
 
-from facelab.data.public import cards, own_pictures, table
+from facelab.data.public import cards, detecting, own_pictures, table
 from facelab.data.shards import Shards
 from facelab.data.sources import open_dataset
 from facelab.errors import DatasetError, ParameterError
@@ -119,6 +121,18 @@ def test_pictures_without_a_face_or_with_two_are_left_out_and_told(bench, folder
     assert bench.server.paths == []
     assert bench.run("--from", folder, "-o", output)[:2] == (0, str(output))
     assert bench.run("-o", output, "--verify", "--from", folder)[:2] == (0, str(output))
+
+
+def test_what_was_found_for_others_is_not_taken(folder, detected, tmp_path):
+    """Where any face does, that of a crowd is kept: not so where one is wanted."""
+    listing = own_pictures.listing(folder)
+    detected += [1, 2, 1, 1, 1]
+    any_face = dataclasses.replace(listing, one_face=False)
+    found, left_out = detecting.with_landmarks(any_face, tmp_path / "found")
+    assert (len(found), left_out) == (5, ())
+    detected += [1, 2, 1, 1, 1]
+    found, left_out = detecting.with_landmarks(listing, tmp_path / "found")
+    assert (len(found), left_out) == (4, ("Bea/1.jpg\tseveral faces",))
 
 
 def test_nothing_but_crowds(bench, folder, detected):
