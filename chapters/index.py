@@ -62,7 +62,6 @@ Markdown(overview.chapter_table(book))
 # | Page | What is there |
 # |---|---|
 # | [What came after](pages/after.md) | what five papers learned, and by what they were replaced |
-# | [From one GPU to 64](pages/scale.md) | what the papers' own sizes cost on GPUs, what a second one buys, and what breaks first |
 # | [Responsible use](pages/responsible.md) | consent, law, withdrawn datasets, and what de-identification does not promise |
 # | [Demographic differences](pages/demographics.md) | whom the recognisers of this book mistake more often, on drawn people |
 # | [The claims ledger](pages/ledger.md) | each claim of the five papers, what was measured here, and a verdict |

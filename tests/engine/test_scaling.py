@@ -1,17 +1,12 @@
 """The cost model: its terms against sums by hand, its simulation against closed forms."""
 
 import dataclasses
-import importlib
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facelab.book.quoting import quoted
 from facelab.engine import scaling
-from facelab.engine.methods import METHODS
 from facelab.engine.scaling import Cluster, Link, Losses, Work
 from facelab.errors import ParameterError
 
@@ -259,88 +254,3 @@ def test_a_run_is_the_same_for_the_same_seed_and_near_its_closed_form():
     losses = scaling.losses_of(work, cluster, 8)
     assert losses.between_s == 20 * HOUR / 8
     assert losses.interval_s == pytest.approx(math.sqrt(2 * 10.0 * losses.between_s))
-
-
-# --- the record and the page ---------------------------------------------------------------------
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "chapters" / "pages" / "scale.md"
-
-
-@pytest.fixture(scope="module")
-def record() -> dict:
-    return json.loads((ROOT / "records" / "scale.json").read_text())
-
-
-@pytest.fixture
-def benchmark_of_scale(monkeypatch):
-    """Return benchmarks/scaling.py."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("scaling")
-
-
-def test_the_record_was_measured_and_has_every_method(record):
-    assert not record["kind"].startswith("PLACEHOLDER"), "run benchmarks/scaling.py undisturbed"
-    assert list(record["methods"]) == list(METHODS)
-
-
-def test_the_model_says_of_the_record_what_the_record_says(record, benchmark_of_scale):
-    given = benchmark_of_scale.cluster(record["rates"])
-    for name, told in record["methods"].items():
-        work, said = benchmark_of_scale.work_of(told, record["rates"]), record["model"][name]
-        assert scaling.limits(work, given) == said["limits"], name
-        first = scaling.first_limit(said["limits"])
-        assert said["first"] == (first and {"limit": first[0], "GPUs": first[1]})
-        for kind, grow in (("strong", False), ("weak", True)):
-            for gpus, cost in said[kind].items():
-                taken = scaling.step(work, given, int(gpus), grow=grow)
-                steps = round(1e6 / (taken.gpus * taken.pictures))
-                closed = steps * scaling.expected_s(taken, given.spread)
-                assert cost["closed_s"] == pytest.approx(closed), (name, kind, gpus)
-                assert cost["hours"] * HOUR == pytest.approx(closed, rel=0.02)
-                assert cost["euros"] == pytest.approx(cost["hours"] * int(gpus) * given.euros)
-    cheapest = scaling.run(work, given, (1, 2))
-    assert dataclasses.asdict(cheapest[1]) == pytest.approx(said["strong"]["2"])
-
-
-def test_each_cost_of_the_record_is_stated_where_it_says(record, benchmark_of_scale):
-    assert record["stated"] == json.loads(json.dumps(benchmark_of_scale.stated()))
-
-
-def row_of_limits(name: str, told: dict) -> str:
-    """Return the line of the page's table that tells what breaks first."""
-    names = ("Python", "messages", "bytes", "loader", "batch")
-    cells = [
-        f"{{record}}`scale: model/{name}/limits/{limit}`" if limit in told["limits"] else "–"
-        for limit in names
-    ]
-    first = told["first"]["limit"] if told["first"] else "none"
-    return f"| `{name}` | {first} | {' | '.join(cells)} |"
-
-
-def test_the_page_names_the_first_limit_of_each_method(record):
-    lines = PAGE.read_text().splitlines()
-    for name, told in record["model"].items():
-        assert row_of_limits(name, told) in lines
-
-
-def test_what_the_page_says_of_all_methods_is_so(record):
-    """Python first for most, the loader for none, and little from a second GPU."""
-    model = record["model"].values()
-    assert sum((told["first"] or {}).get("limit") == "Python" for told in model) > len(model) / 2
-    assert not any("loader" in told["limits"] for told in model)
-    gains = sorted(t["strong"]["2"]["pictures_s"] / t["strong"]["1"]["pictures_s"] for t in model)
-    assert gains[len(gains) // 2] < 1.5
-
-
-def test_the_pages_numbers_are_the_records():
-    filled = quoted(PAGE.read_text(), ROOT, str(PAGE))
-    assert "{record}" not in filled
-    assert filled.count("\n| `d2ae` |") == 5
-
-
-def test_the_picture_was_drawn_from_the_record(record, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "chapters" / "images")
-    drawn = importlib.import_module("scale").digest(record)
-    picture = (ROOT / "chapters" / "images" / "scale.svg").read_text()
-    assert f"SHA-256 {drawn}" in picture, "run python chapters/images/scale.py"
