@@ -36,7 +36,8 @@ def _weights(name: str) -> weights.Weights:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return 0, or 2 after one line on standard error."""
-    return weights.main({name: partial(_weights, name) for name in NAMES}, arguments, __doc__)
+    known = {name: partial(_weights, name) for name in NAMES}
+    return weights.main(known, arguments, __doc__, by_hand=True)
 
 
 if __name__ == "__main__":

@@ -293,6 +293,8 @@ def test_other_files(run, tmp_path):
     assert "no morphable model that facelab knows" in run("--from", other)[2]
     assert "is not a file" in run("--from", tmp_path / "nowhere.pkl")[2]
     assert "can't be fetched: register at" in run()[2]
+    with pytest.raises(SystemExit):
+        run("--url", "https://example.org/generic_model.pkl")
     save_file({"shapeMU": np.zeros((3, 1))}, other)
     assert "is not flame" in run("--from", other)[2]
 

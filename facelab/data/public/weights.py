@@ -67,17 +67,24 @@ def main(
     known: Mapping[str, Callable[[], Weights]],
     arguments: list[str] | None = None,
     description: str = "",
+    *,
+    by_hand: bool = False,
 ) -> int:
     """Make or check one of these weights as the arguments say; return 0, or 2 after one line.
 
     With several names the first argument chooses. `known` has functions, so that --help imports
-    nothing. The file's path is printed on standard output, all else on standard error.
+    nothing. `by_hand` says that there is nothing to fetch, so that no mirror can be named. The
+    file's path is printed on standard output, all else on standard error.
     """
-    options = _parser(tuple(known), description).parse_args(arguments)
+    parser = _parser(tuple(known), description)
+    if not by_hand:
+        parser.add_argument("--url", help="a mirror: the file's own address")
+    options = parser.parse_args(arguments)
+    mirror = getattr(options, "url", None)
 
     def act() -> Path:
         given = options.given and options.given.expanduser()
-        order = Order(known[options.name](), options.output, given, options.url, options.accept)
+        order = Order(known[options.name](), options.output, given, mirror, options.accept)
         if options.verify:
             return verify(order)
         return plan(order) if options.dry_run else make(order)
@@ -94,7 +101,6 @@ def _parser(names: tuple[str, ...], description: str) -> argparse.ArgumentParser
     parser.add_argument(
         "--from", dest="given", type=Path, metavar="FILE", help="a file that you have; no download"
     )
-    parser.add_argument("--url", help="a mirror: the file's own address")
     parser.add_argument("--accept", action="store_true", help="accept the terms that are shown")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; no more")
     return parser
