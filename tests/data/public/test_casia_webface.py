@@ -132,6 +132,17 @@ def test_a_record_that_was_cut_at_the_magic_number(write, small, jpegs, tmp_path
     assert (target / "0000000/00000000.jpg").read_bytes() == content
 
 
+def test_pieces_begin_at_multiples_of_four(write, small, jpegs, tmp_path):
+    """Zeros that fill a piece up are no part of it."""
+    magic, whole = struct.pack("<I", small.MAGIC), small.record(0.0, jpegs[0])
+    first = whole[: len(whole) // 8 * 4 + 1]
+    framed = magic + struct.pack("<I", 1 << 29 | len(first)) + first + bytes(3)
+    framed += magic + struct.pack("<I", 3 << 29 | 2) + b"yz" + bytes(2)
+    target = recordio.unpack(write(small.as_files([framed], 1)), tmp_path / "pictures")
+    found = (target / "0000000/00000000.jpg").read_bytes()
+    assert found == first[24:] + magic + b"yz"
+
+
 def refused(folder, target, message):
     with pytest.raises(DatasetError, match=message):
         recordio.unpack(folder, target)
