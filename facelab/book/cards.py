@@ -27,6 +27,7 @@ PLACES = {
     "made": "made by facelab on any machine, from seeds",
     "fetched": "fetched and verified by facelab: `facelab assets fetch`",
     "yours": "yours: facelab reads a folder or a file that you give",
+    "script": "not on a fresh machine: a script in `data_scripts/` prepares it, under its terms",
     "asked": "not on a fresh machine, and nothing fetches it: ask its owner, then give the folder",
     WITHDRAWN: "withdrawn: facelab neither fetches nor needs it",
 }

@@ -31,6 +31,7 @@ SECTIONS = (
     ("Made here", ("made",)),
     ("Fetched", ("fetched",)),
     ("Yours", ("yours",)),
+    ("Prepared by a script", ("script",)),
     ("Not here", ("asked",)),
     ("Withdrawn", (WITHDRAWN,)),
 )
@@ -101,10 +102,19 @@ def problems(root: Path) -> Iterator[Problem]:
 
 
 def datasets(root: Path) -> Iterator[str]:
-    """Yield the full names of the classes below facelab/ that derive from `FaceDataset`."""
+    """Yield the full names of the classes below facelab/ that derive from `FaceDataset`.
+
+    Bases are followed by their names, wherever they are defined.
+    """
+    bases: dict[str, set[str]] = {}
     for path in sorted((root / "facelab").rglob("*.py")):
         module = path.relative_to(root).with_suffix("").as_posix().replace("/", ".")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            bases = {ast.unparse(base) for base in getattr(node, "bases", ())}
-            if isinstance(node, ast.ClassDef) and BASE in bases:
-                yield f"{module.removesuffix('.__init__')}.{node.name}"
+            if isinstance(node, ast.ClassDef):
+                named = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+                bases[f"{module.removesuffix('.__init__')}.{node.name}"] = named
+    derived, found = {BASE}, set()
+    while new := {name for name in bases.keys() - found if bases[name] & derived}:
+        found |= new
+        derived |= {name.rpartition(".")[2] for name in new}
+    yield from (name for name in bases if name in found)

@@ -39,6 +39,7 @@ DAMAGED = (
 )
 ENCRYPTED = 0x1  # a bit of a zip member's flags
 BLOCK = 512  # of a tar
+END_BYTES = 22  # of a zip's last record, without its comment
 
 Progress = Callable[[int], None]  # files done so far
 
@@ -197,12 +198,22 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
         start = file.read(6)
     if start.startswith(b"PK"):
         with zipfile.ZipFile(archive) as opened:
+            _require_end(archive, opened)
             _require_room(archive, sum(info.file_size for info in opened.infolist()))
             yield _zip_members(archive, opened)
         return
     _require_room(archive, archive.stat().st_size)
     with _decompressed(archive, start) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
         yield _tar_members(archive, opened, stream)
+
+
+def _require_end(archive: Path, opened: zipfile.ZipFile) -> None:
+    """Raise unless a zip's last record is at its end, with a comment as long as it says."""
+    with archive.open("rb") as file:
+        file.seek(-END_BYTES - len(opened.comment), os.SEEK_END)
+        end = file.read(END_BYTES)
+    if end[:4] != b"PK\5\6" or int.from_bytes(end[-2:], "little") != len(opened.comment):
+        raise zipfile.BadZipFile("its end is damaged")
 
 
 def _require_room(archive: Path, size_bytes: int) -> None:
