@@ -29,7 +29,7 @@ def newcomer(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in {"VIRTUAL_ENV", "PYTHONPATH"} and not name.startswith("FACELAB_")
     }
-    caches = {"PIP_CACHE_DIR": folder / "pip", "FACELAB_CACHE": folder / "facelab"}
+    caches = {"PIP_CACHE_DIR": folder / "pip", "FACELAB_CACHE": folder / "cache"}
     return kept | {name: str(path) for name, path in caches.items()}
 
 
