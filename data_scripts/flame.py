@@ -20,24 +20,16 @@ Examples:
 """
 
 import sys
-from functools import partial
 
 from facelab.data.public import weights
 
 NAMES = ("flame",)
-
-
-def _weights(name: str) -> weights.Weights:
-    """Return what is known of a model; it needs torch, which --help should not wait for."""
-    from facelab.geometry import licensed
-
-    return licensed.weights(name)
+MODULE = "facelab.geometry.licensed"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return 0, or 2 after one line on standard error."""
-    known = {name: partial(_weights, name) for name in NAMES}
-    return weights.main(known, arguments, __doc__, by_hand=True)
+    return weights.main(NAMES, MODULE, arguments, __doc__, by_hand=True)
 
 
 if __name__ == "__main__":

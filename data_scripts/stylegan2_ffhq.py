@@ -29,23 +29,16 @@ Examples:
 """
 
 import sys
-from functools import partial
 
 from facelab.data.public import weights
 
 NAMES = ("stylegan2-ffhq-256", "stylegan2-ffhq-1024")
-
-
-def _weights(name: str) -> weights.Weights:
-    """Return what is known of a generator; it needs torch, which --help should not wait for."""
-    from facelab.generators.stylegan2 import published
-
-    return published.weights(name)
+MODULE = "facelab.generators.stylegan2.published"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return 0, or 2 after one line on standard error."""
-    return weights.main({name: partial(_weights, name) for name in NAMES}, arguments, __doc__)
+    return weights.main(NAMES, MODULE, arguments, __doc__)
 
 
 if __name__ == "__main__":

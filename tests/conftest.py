@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import importlib.util
 import os
 import re
 import sys
@@ -151,3 +152,49 @@ def file_server(monkeypatch):
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+class Killed(BaseException):
+    """The process ends here, as far as a process can be ended within a test."""
+
+
+class Reaper:
+    """Ends the process at its `at`-th step to the disk, before or after taking it."""
+
+    Killed = Killed
+
+    def __init__(self, monkeypatch, at: int, after: bool):
+        self.at, self.after, self.taken = at, after, 0
+        for name in ("fsync", "replace"):
+            monkeypatch.setattr(os, name, self.struck(getattr(os, name)))
+
+    def struck(self, step):
+        def take(*arguments):
+            self.taken += 1
+            if self.taken != self.at:
+                return step(*arguments)
+            if self.after:
+                step(*arguments)
+            raise Killed
+
+        return take
+
+
+@pytest.fixture(scope="session")
+def reaper():
+    """What ends a process at one of its steps to the disk."""
+    return Reaper
+
+
+@pytest.fixture(scope="session")
+def data_script():
+    """Return a function that loads a script of data_scripts/ by its name, without running it."""
+
+    def load(name: str) -> types.ModuleType:
+        path = Path(__file__).parents[1] / "data_scripts" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"data_scripts_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

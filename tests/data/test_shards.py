@@ -226,30 +226,6 @@ def test_nothing_damaged_or_of_another_dataset_is_joined(tmp_path, labelled):
     join(folder).verify()
 
 
-class Killed(BaseException):
-    """The process ends here, as far as a process can be ended within a test."""
-
-
-class Reaper:
-    """Ends the process at its `at`-th step to the disk, before or after taking it."""
-
-    def __init__(self, monkeypatch, at: int, after: bool):
-        self.at, self.after, self.taken = at, after, 0
-        for name in ("fsync", "replace"):
-            monkeypatch.setattr(os, name, self.struck(getattr(os, name)))
-
-    def struck(self, step):
-        def take(*arguments):
-            self.taken += 1
-            if self.taken != self.at:
-                return step(*arguments)
-            if self.after:
-                step(*arguments)
-            raise Killed
-
-        return take
-
-
 def both(dataset, folder: Path, order: tuple[int, int]) -> None:
     for number in order:
         write(dataset, folder, shard=12, part=(number, 2))
@@ -259,13 +235,13 @@ STEPS = 2 + 5 * 3  # the first and the last index; of each file a block, the roo
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_whatever_step_it_is_cut_at(tmp_path, whole, labelled, monkeypatch, after):
+def test_whatever_step_it_is_cut_at(tmp_path, whole, labelled, monkeypatch, reaper, after):
     """Two parts one after the other; then both again, the other way about."""
     for at in range(1, STEPS + 1):
         folder = tmp_path / f"cut-{at}"
         with monkeypatch.context() as patch:
-            Reaper(patch, at, after)
-            with pytest.raises(Killed):
+            reaper(patch, at, after)
+            with pytest.raises(reaper.Killed):
                 both(labelled(), folder, (1, 2))
         finished = [number for number, name in enumerate(FILES) if (folder / name).exists()]
         if at < STEPS or not after:
@@ -278,10 +254,10 @@ def test_whatever_step_it_is_cut_at(tmp_path, whole, labelled, monkeypatch, afte
         assert not again & {*finished}, "what is done is kept"
 
 
-def test_the_reaper_knows_all_steps(tmp_path, labelled, monkeypatch):
-    reaper = Reaper(monkeypatch, 0, False)
+def test_the_reaper_knows_all_steps(tmp_path, labelled, monkeypatch, reaper):
+    counting = reaper(monkeypatch, 0, False)
     write(labelled(), tmp_path / "faces", shard=12)
-    assert reaper.taken == STEPS
+    assert counting.taken == STEPS
 
 
 PROGRAM = """

@@ -1,7 +1,6 @@
 """The Basel Face Model's script on small files in the real layouts, MATLAB's and HDF5."""
 
 import errno
-import importlib.util
 import json
 import os
 import pickle
@@ -97,11 +96,8 @@ def hdf5(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("data_scripts_basel_face_model", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(data_script):
+    return data_script("basel_face_model")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ kilobytes. Its own size and sum stand in for those of the published file.
 
 import dataclasses
 import hashlib
-import importlib.util
 import io
 import os
 import socket
@@ -30,11 +29,8 @@ class Payload:
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("data_scripts_facenet", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(data_script):
+    return data_script("facenet")
 
 
 def file_of(tensors: object) -> bytes:

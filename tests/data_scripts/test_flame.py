@@ -2,7 +2,6 @@
 
 import collections
 import errno
-import importlib.util
 import io
 import json
 import os
@@ -80,11 +79,8 @@ def content(**changes) -> dict:
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("data_scripts_flame", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(data_script):
+    return data_script("flame")
 
 
 @pytest.fixture

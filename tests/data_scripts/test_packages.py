@@ -1,4 +1,3 @@
-import importlib.util
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -9,11 +8,8 @@ SCRIPT = Path(__file__).parents[2] / "data_scripts/packages.py"
 
 
 @pytest.fixture(scope="module")
-def packages():
-    spec = importlib.util.spec_from_file_location("data_scripts_packages", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def packages(data_script):
+    return data_script("packages")
 
 
 @pytest.fixture

@@ -4,16 +4,17 @@ Two agents of torchrun stand for two machines, each in a process group of its ow
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
+from facelab.book.processes import kill_with_all_below
 from facelab.engine import checkpoints
 from facelab.engine.distribution import LOST, is_lost
 
@@ -61,21 +62,13 @@ class Machines:
 
     def lose(self, rank: int) -> None:
         """Kill an agent and its worker, as a power cut does."""
-        for pid in (*children(self.agents[rank].pid), self.agents[rank].pid):
-            os.kill(pid, signal.SIGKILL)
+        kill_with_all_below(psutil.Process(self.agents[rank].pid))
         self.wait(rank, 20)
 
     def end(self) -> None:
         for rank, agent in enumerate(self.agents):
             if agent.poll() is None:
                 self.lose(rank)
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process started, and those that they started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    own = [int(word) for word in found.read_text().split()] if found.exists() else []
-    return [one for child in own for one in (*children(child), child)]
 
 
 def wait_for_checkpoint(run: Path, seconds: float) -> None:
@@ -86,7 +79,6 @@ def wait_for_checkpoint(run: Path, seconds: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are read off /proc")
 @pytest.mark.parametrize("lost", [1, 0])
 def test_the_others_end_and_the_run_goes_on_to_the_same_weights(tmp_path, lost):
     run, left = tmp_path / "run", 1 - lost

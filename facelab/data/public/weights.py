@@ -6,6 +6,7 @@ facelab has a place for; and keeps it as safetensors where facelab looks for it.
 """
 
 import argparse
+import importlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -64,7 +65,8 @@ class Order:
 
 
 def main(
-    known: Mapping[str, Callable[[], Weights]],
+    names: tuple[str, ...],
+    module: str,
     arguments: list[str] | None = None,
     description: str = "",
     *,
@@ -72,11 +74,12 @@ def main(
 ) -> int:
     """Make or check one of these weights as the arguments say; return 0, or 2 after one line.
 
-    With several names the first argument chooses. `known` has functions, so that --help imports
-    nothing. `by_hand` says that there is nothing to fetch, so that no mirror can be named. The
-    file's path is printed on standard output, all else on standard error.
+    With several names the first argument chooses. What is known of one is `weights(name)` of the
+    module, which needs torch: --help does not wait for it. `by_hand` says that there is nothing to
+    fetch, so that no mirror can be named. The file's path is printed on standard output, all else
+    on standard error.
     """
-    parser = _parser(tuple(known), description)
+    parser = _parser(names, description)
     if not by_hand:
         parser.add_argument("--url", help="a mirror: the file's own address")
     options = parser.parse_args(arguments)
@@ -84,7 +87,8 @@ def main(
 
     def act() -> Path:
         given = options.given and options.given.expanduser()
-        order = Order(known[options.name](), options.output, given, mirror, options.accept)
+        known = importlib.import_module(module).weights(options.name)
+        order = Order(known, options.output, given, mirror, options.accept)
         if options.verify:
             return verify(order)
         return plan(order) if options.dry_run else make(order)

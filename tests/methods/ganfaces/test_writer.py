@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -84,40 +83,16 @@ def test_another_g_gives_other_faces(order, whole, another, tmp_path):
     assert other.config()["generator"] != GanFaces(whole).config()["generator"]
 
 
-class Killed(BaseException):
-    """The process ends here, as far as a process can be ended within a test."""
-
-
-class Reaper:
-    """Ends the process at its `at`-th step to the disk, before or after taking it."""
-
-    def __init__(self, monkeypatch, at: int, after: bool):
-        self.at, self.after, self.taken = at, after, 0
-        for name in ("fsync", "replace"):
-            monkeypatch.setattr(os, name, self.struck(getattr(os, name)))
-
-    def struck(self, step):
-        def take(*arguments):
-            self.taken += 1
-            if self.taken != self.at:
-                return step(*arguments)
-            if self.after:
-                step(*arguments)
-            raise Killed
-
-        return take
-
-
 STEPS = 1 + 4 * 4  # the first index; of each file a block, the root, its name and the next index
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_whatever_step_it_is_cut_at(order, whole, tmp_path, monkeypatch, renders, after):
+def test_whatever_step_it_is_cut_at(order, whole, tmp_path, monkeypatch, renders, reaper, after):
     for at in range(1, STEPS + 1):
         folder = tmp_path / f"cut-{at}"
         with monkeypatch.context() as patch:
-            Reaper(patch, at, after)
-            with pytest.raises(Killed):
+            reaper(patch, at, after)
+            with pytest.raises(reaper.Killed):
                 write(order, folder, shard=SHARD)
         finished = len(list(folder.glob("faces-*")))
         if (folder / INDEX).exists() and finished < 4:
@@ -129,10 +104,10 @@ def test_whatever_step_it_is_cut_at(order, whole, tmp_path, monkeypatch, renders
         assert set(renders.drawn) <= set(range(finished * SHARD, FACES)), "what is done is kept"
 
 
-def test_the_reaper_knows_all_steps(order, tmp_path, monkeypatch):
-    reaper = Reaper(monkeypatch, 0, False)
+def test_the_reaper_knows_all_steps(order, tmp_path, monkeypatch, reaper):
+    counting = reaper(monkeypatch, 0, False)
     write(order, tmp_path / "faces", shard=SHARD)
-    assert reaper.taken == STEPS
+    assert counting.taken == STEPS
 
 
 def test_a_finished_folder_is_opened_and_not_made_again(order, whole, renders):
