@@ -29,7 +29,7 @@ from scaling_parts.steps import Counted, Drawn, measured
 
 from facelab.data.packed import Packed, pack
 from facelab.engine import checkpoints, methods, scaling
-from facelab.engine.distribution import PATIENCE
+from facelab.engine.distribution import LOST, PATIENCE
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (2, 4, 8)
@@ -148,11 +148,12 @@ def modelled(record: dict) -> dict:
         sizes = {"GFLOP a picture": work.flops / 1e9, "MB a step": work.message_bytes / 1e6}
         found[name] = sizes | _of_method(work, machine, RUNS.get(name))
     given = cluster(machine)
-    wait_h = PATIENCE.total_seconds() / 3600
+    patience_h, lost_h = (each.total_seconds() / 3600 for each in (PATIENCE, LOST))
     waiting = {
         "hours between losses of 64": given.between_losses_s(64) / 3600,
-        "patience, hours": wait_h,
-        "euros of 64 that wait so long": wait_h * 64 * given.euros,
+        "patience, hours": patience_h,
+        "lost, minutes": 60 * lost_h,
+        "euros of 64 until a loss is noticed": lost_h * 64 * given.euros,
         "percent of 64 that wait a minute an hour": 100 * 63 / 64 / 60,
     }
     costs = [

@@ -30,7 +30,7 @@ class Domains(FaceDataset):
         if RENDER not in pairs.batch([0]).labels:
             raise DatasetError(
                 f"{pairs.id} has no label {RENDER!r}, so it holds no pairs; make them with "
-                "data_scripts/ganfaces_pairs.py"
+                "data_scripts/ganfaces_pairs.py or w300_lp_pairs.py"
             )
         self.renders, self.photos, self.pairs = renders, photos, pairs
         self.id = f"{renders.id}+{photos.id}+{pairs.id}"

@@ -18,7 +18,6 @@ from facelab.errors import ParameterError
 SHARE = 0.2  # of a GPU's peak in bfloat16: assumed
 LEAST_S = 0.02  # of a step on one GPU: assumed
 HOUR_S, GB, MB = 3600.0, 1e9, 1e6
-FETCHED = "data_scripts/{}.py fetches and packs it"
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ PLANS = {
             "the paper's (section 4)",
             263.53, 18.34, 0.32, 248.1,
             "three of 108 pixels: renders with people (anny-faces:108x10000x50, or a packed file), "
-            "photographs (casia-webface@108), pairs with a label render (300W-LP: w300-lp@108)",
+            "photographs (casia-webface@108), and the pairs of data_scripts/w300_lp_pairs.py",
             "about 70 hours on one GTX 1080 Ti (section 4)",
             remark="the set-based loss looks through dlib's recogniser, the paper's through a "
             "network pre-trained on VGG-Face",
@@ -183,8 +182,8 @@ PLANS = {
             "python data_scripts/idmap_faces.py --generator FILE --embedder facenet-vggface2 "
             "--framing ffhq256 --count 70000",
             "roughly a day on one Titan Xp (section 3.3)",
-            remark="FILE is StyleGAN2-FFHQ of 256 pixels, which the reader has; FaceNet's weights "
-            "come by python data_scripts/facenet.py facenet-vggface2",
+            remark="FILE is what python data_scripts/stylegan2_ffhq.py stylegan2-ffhq-256 keeps; "
+            "FaceNet's weights come by python data_scripts/facenet.py facenet-vggface2",
         ),
         Plan(
             "lord",

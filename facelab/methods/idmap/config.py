@@ -133,7 +133,7 @@ BOOK = Config(
     ema_decay=0.995,
 )
 # StyleGAN2 for StyleGAN, for it is what is published in formats that can be read safely; a reader
-# gives the file in place of the name.
+# gets it with data_scripts/stylegan2_ffhq.py, or gives a file in place of the name.
 PAPER = Config(
     generator="stylegan2-ffhq-256",
     size=256,
